@@ -1,0 +1,3 @@
+module github.com/govmm/govmm
+
+go 1.26.8
