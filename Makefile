@@ -1,0 +1,63 @@
+# govmm: two commands do everything.
+#
+#   make run     install what is missing, build, boot a Linux guest
+#   make test    everything: checks, unit tests, tiny kernel, stock kernels
+#
+# and for those who work on it:
+#
+#   make check   the quick inner loop
+#   make build   build/govmm, a static binary
+#   make deps    install the Debian packages that tests and examples need
+#   make fuzz    run each fuzz target for FUZZTIME
+
+SHELL := /bin/bash
+GO ?= go
+FUZZTIME ?= 20s
+BUILD := build
+export CGO_ENABLED := 0
+
+# What Go does not bring along: the tests' compilers and peers.
+PACKAGES := gcc binutils libc6-dev acpica-tools qemu-system-x86 seabios busybox-static
+IMAGES := /var/lib/govmm/examples
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+.PHONY: build run test check deps vet unit tiny integration fuzz images clean
+
+build:
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BUILD)/govmm ./cmd/govmm
+
+deps:
+	@tests/deps $(PACKAGES)
+
+# The example's kernel and initramfs, where examples/direct-kernel.xml says.
+images: deps
+	$(GO) run ./tests/images -o $(IMAGES)
+
+run: build images
+	@tests/demo $(BUILD)/govmm examples/direct-kernel.xml
+
+vet:
+	test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+SUM = $(GO) tool gotestsum --format pkgname-and-test-fails --hide-summary=output --
+
+unit: deps
+	$(SUM) $$($(GO) list ./... | grep -v /tests/integration)
+
+check: deps vet
+	$(SUM) -short $$($(GO) list ./... | grep -v -e /tests/testhost -e /tests/integration)
+
+integration: deps
+	$(SUM) -timeout 20m ./tests/integration
+
+test: deps vet
+	$(SUM) -timeout 20m -p 2 ./...
+
+fuzz:
+	@tests/fuzz $(FUZZTIME)
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,289 @@
+package chardev
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// flushTime is how long Close waits for pending output to reach the host.
+	flushTime = 500 * time.Millisecond
+
+	// stopTime is how long Close then waits for a goroutine that was
+	// interrupted. Only a reader or writer that cannot be interrupted needs it.
+	stopTime = 250 * time.Millisecond
+)
+
+// source is where input comes from. After interrupt, a blocked Read and every
+// later one return soon; interrupt reports whether the source can do that.
+type source interface {
+	Read(p []byte) (int, error)
+	interrupt() bool
+}
+
+// port is what all back ends are made of: outputs, an input and the front end.
+// A back end's constructor fills it in, and starts run, if there is an input,
+// from Attach.
+type port struct {
+	opts Options
+	errs errorLog
+
+	main *output // nil when output is thrown away
+	tee  *output // nil without Options.Tee
+	sent atomic.Uint64
+
+	src   source       // nil without input
+	run   func()       // reads src until it ends; nil without input
+	close func() error // releases host resources
+
+	toFront sync.Mutex // held while the front end is called with input
+	front   Receiver
+	carrier bool          // the state of the connection
+	ready   chan struct{} // capacity 1
+	done    chan struct{} // closed by Close
+	inEnded chan struct{} // closed when run has returned; nil before Attach
+	in      atomic.Uint64
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// init prepares p; the back end adds main, src and run itself.
+func (p *port) init(opts Options, carrier bool) {
+	p.opts = opts
+	p.errs = newErrorLog(opts.Log, opts.Name)
+	p.carrier = carrier
+	p.ready = make(chan struct{}, 1)
+	p.done = make(chan struct{})
+	if opts.Tee != nil {
+		p.tee = p.newOutput("log copy", &writerSink{w: opts.Tee}, blockWhenFull, true)
+	}
+}
+
+// newOutput starts an output of this port; what names it in log messages.
+func (p *port) newOutput(what string, s sink, full overflow, linked bool) *output {
+	return newOutput(s, full, linked, p.outputReady, func(err error) {
+		p.errs.report(what+" failed, output of the guest is lost", err)
+	})
+}
+
+func (p *port) outputReady() {
+	p.toFront.Lock()
+	front := p.front
+	p.toFront.Unlock()
+	if r, ok := front.(OutputReceiver); ok {
+		r.OutputReady()
+	}
+}
+
+// Attach implements Backend.
+func (p *port) Attach(r Receiver) {
+	p.toFront.Lock()
+	defer p.toFront.Unlock()
+	if p.front != nil {
+		panic("chardev: " + p.opts.Name + " already has a front end")
+	}
+	p.front = r
+	if c, ok := r.(CarrierReceiver); ok {
+		c.Carrier(p.carrier)
+	}
+	if p.run == nil || p.stopped() {
+		return
+	}
+	p.inEnded = make(chan struct{})
+	go func() {
+		defer close(p.inEnded)
+		p.run()
+	}()
+}
+
+// Write implements Backend.
+func (p *port) Write(b []byte) int {
+	n := len(b)
+	if p.tee != nil {
+		// Both take the same bytes, so what one has no room for waits for both.
+		n = p.tee.reserve(n)
+		if p.main != nil {
+			n = p.main.reserve(n)
+		}
+		p.tee.write(b[:n])
+	}
+	if p.main != nil {
+		return p.main.write(b[:n])
+	}
+	p.sent.Add(uint64(n))
+	return n
+}
+
+// Ready implements Backend.
+func (p *port) Ready() {
+	select {
+	case p.ready <- struct{}{}:
+	default:
+	}
+}
+
+// Stats implements Backend.
+func (p *port) Stats() Stats {
+	s := Stats{Out: p.sent.Load()}
+	if p.main != nil {
+		s = p.main.counts()
+	}
+	s.In = p.in.Load()
+	return s
+}
+
+// stopped reports whether Close has begun.
+func (p *port) stopped() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// setCarrier tells the front end, if it wants to know, and the output that the
+// connection came or went.
+func (p *port) setCarrier(up bool) {
+	p.toFront.Lock()
+	defer p.toFront.Unlock()
+	if p.stopped() {
+		return
+	}
+	p.carrier = up
+	if p.main != nil {
+		p.main.setLink(up)
+	}
+	if c, ok := p.front.(CarrierReceiver); ok {
+		c.Carrier(up)
+	}
+}
+
+// deliver offers input to the front end until all of it is taken. It returns
+// false when the back end is being closed.
+func (p *port) deliver(b []byte) bool {
+	for {
+		n, ok := p.offer(b)
+		if !ok {
+			return false
+		}
+		p.in.Add(uint64(n))
+		if b = b[n:]; len(b) == 0 {
+			return true
+		}
+		select {
+		case <-p.ready:
+		case <-p.done:
+			return false
+		}
+	}
+}
+
+// offer calls the front end, unless Close has begun: it has promised not to.
+func (p *port) offer(b []byte) (n int, ok bool) {
+	p.toFront.Lock()
+	defer p.toFront.Unlock()
+	if p.stopped() {
+		return 0, false
+	}
+	return p.front.Receive(b), true
+}
+
+// copyInput is the run of a back end whose connection lasts: it reads the
+// source until that ends or fails.
+func (p *port) copyInput() {
+	buf := make([]byte, 4096)
+	for {
+		n, err := p.src.Read(buf)
+		if n > 0 && !p.deliver(buf[:n]) {
+			return
+		}
+		if err != nil {
+			if !errors.Is(err, io.EOF) && !p.stopped() {
+				p.errs.report("reading input failed, there will be no more", err)
+			}
+			return
+		}
+		if p.stopped() {
+			return
+		}
+	}
+}
+
+// Close implements Backend.
+func (p *port) Close() error {
+	p.closeOnce.Do(func() { p.closeErr = p.shut() })
+	return p.closeErr
+}
+
+func (p *port) shut() error {
+	p.toFront.Lock()
+	close(p.done)
+	inEnded := p.inEnded
+	p.toFront.Unlock()
+
+	var errs []error
+	if inEnded != nil && p.src.interrupt() {
+		if !waitFor(inEnded, time.Now().Add(stopTime)) {
+			errs = append(errs, errors.New("reading input cannot be interrupted"))
+		}
+	}
+	errs = append(errs, p.flush())
+	if p.close != nil {
+		errs = append(errs, p.close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("close %s: %w", p.opts.Name, err)
+	}
+	return nil
+}
+
+// flush ends the outputs, both against the same deadline.
+func (p *port) flush() error {
+	var outs []*output
+	for _, o := range []*output{p.main, p.tee} {
+		if o != nil {
+			outs = append(outs, o)
+			o.finish()
+		}
+	}
+	deadline := time.Now().Add(flushTime)
+	for _, o := range outs {
+		if !waitFor(o.ended, deadline) {
+			o.abort()
+		}
+	}
+	var errs []error
+	deadline = time.Now().Add(stopTime)
+	for _, o := range outs {
+		if !waitFor(o.ended, deadline) {
+			errs = append(errs, errors.New("writing output cannot be interrupted"))
+		}
+		if n := o.left(); n > 0 && o.overflow == blockWhenFull {
+			errs = append(errs, fmt.Errorf("the last %d bytes of output were not taken within %v", n, flushTime))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// waitFor waits for ch until the deadline and reports whether it was closed.
+func waitFor(ch <-chan struct{}, deadline time.Time) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+	}
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	select {
+	case <-ch:
+		return true
+	case <-timer.C:
+		return false
+	}
+}

@@ -1,0 +1,83 @@
+package serial
+
+import "github.com/govmm/govmm/chardev"
+
+// Carrier implements chardev.CarrierReceiver: DSR and DCD follow the
+// connection.
+func (u *UART) Carrier(up bool) {
+	lines := chardev.CTS
+	if up {
+		lines |= chardev.DSR | chardev.DCD
+	}
+	u.ModemStatus(lines)
+}
+
+// ModemStatus implements chardev.ModemReceiver.
+func (u *UART) ModemStatus(lines chardev.ModemLines) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.setLines(byte(lines) & msrLines)
+	u.update()
+}
+
+// setLines changes the modem status inputs.
+func (u *UART) setLines(lines byte) {
+	u.s.Lines = lines
+	u.s.refreshMSR()
+}
+
+// refreshMSR takes the status bits of MSR from the inputs, or in loopback mode
+// from MCR, and notes what changed: any change of CTS, DSR and DCD, but of RI
+// only the fall.
+func (s *State) refreshMSR() {
+	now := s.Lines
+	if s.MCR&mcrLoop != 0 {
+		now = s.loopedLines()
+	}
+	was := s.MSR & msrLines
+	changed := was ^ now
+	deltas := changed >> 4 &^ msrTERI
+	if was&^now&msrRI != 0 {
+		deltas |= msrTERI
+	}
+	s.MSR = now | s.MSR&msrDeltas | deltas
+}
+
+// loopedLines are the modem status lines in loopback mode, where the control
+// outputs are wired to them: RTS to CTS, DTR to DSR, OUT1 to RI, OUT2 to DCD.
+func (s *State) loopedLines() (lines byte) {
+	for _, wire := range [...]struct{ out, in byte }{
+		{mcrRTS, msrCTS}, {mcrDTR, msrDSR}, {mcrOUT1, msrRI}, {mcrOUT2, msrDCD},
+	} {
+		if s.MCR&wire.out != 0 {
+			lines |= wire.in
+		}
+	}
+	return lines
+}
+
+// writeMCR sets the modem control outputs and the loopback mode.
+func (u *UART) writeMCR(v byte) {
+	u.s.MCR = v
+	u.s.refreshMSR()
+	u.driveOutputs()
+	u.update()
+	u.feed()
+}
+
+// driveOutputs tells the back end about DTR, RTS and the break condition, where
+// they changed. In loopback mode the pins are inactive.
+func (u *UART) driveOutputs() {
+	s := &u.s
+	pins := s.MCR&mcrLoop == 0
+	out := [2]bool{pins && s.MCR&mcrDTR != 0, pins && s.MCR&mcrRTS != 0}
+	if u.modem != nil && out != u.modemOut {
+		u.modem.SetModemControl(out[0], out[1])
+	}
+	u.modemOut = out
+	sendBreak := pins && s.LCR&lcrBreak != 0
+	if u.breaker != nil && sendBreak != u.breakSent {
+		u.breaker.SetBreak(sendBreak)
+	}
+	u.breakSent = sendBreak
+}

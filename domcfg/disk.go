@@ -1,0 +1,151 @@
+package domcfg
+
+// DiskType is what a disk is on the host.
+type DiskType string
+
+// The values of DiskType.
+const (
+	DiskFile    DiskType = "file"
+	DiskBlock   DiskType = "block"
+	DiskDir     DiskType = "dir"
+	DiskNetwork DiskType = "network"
+)
+
+// DiskDevice is what a disk is to the guest.
+type DiskDevice string
+
+// The values of DiskDevice.
+const (
+	DeviceDisk   DiskDevice = "disk"
+	DeviceCDROM  DiskDevice = "cdrom"
+	DeviceFloppy DiskDevice = "floppy"
+	DeviceLUN    DiskDevice = "lun" // newer than the document
+)
+
+// Bus is how a disk is attached.
+type Bus string
+
+// The values of Bus.
+const (
+	BusIDE    Bus = "ide"
+	BusFDC    Bus = "fdc"
+	BusSCSI   Bus = "scsi"
+	BusVirtio Bus = "virtio"
+	BusUSB    Bus = "usb"
+	BusSATA   Bus = "sata"
+	BusXen    Bus = "xen"
+	BusUML    Bus = "uml"
+)
+
+// Disk is an element disk.
+type Disk struct {
+	DeviceInfo
+	Type       DiskType
+	Device     DiskDevice
+	Driver     *DiskDriver
+	Source     *DiskSource
+	Target     DiskTarget
+	BootOrder  uint // from 1; 0 for none
+	Encryption *Encryption
+	ReadOnly   bool // not in the document, yet in every real CD-ROM
+	Shareable  bool
+	Serial     string
+}
+
+// DiskDriver is the element driver within disk.
+type DiskDriver struct {
+	Elem
+	Name        string // qemu; tap, tap2, phy and file are for Xen
+	Type        string // format of the image
+	Cache       string // default, none, writethrough or writeback; newer: directsync, unsafe
+	ErrorPolicy string // stop, ignore or enospace; newer: report
+	IO          string // threads or native; newer: io_uring
+}
+
+// DiskSource is the element source within disk. Which fields count depends on the disk's type.
+type DiskSource struct {
+	Elem
+	File     string
+	Dev      string
+	Dir      string
+	Protocol string // nbd, rbd or sheepdog
+	Name     string // image, or export
+	Hosts    []*DiskHost
+}
+
+// DiskHost is an element host within a disk's source.
+type DiskHost struct {
+	Elem
+	Name string
+	Port uint16
+}
+
+// DiskTarget is the element target within disk.
+type DiskTarget struct {
+	Dev string
+	Bus Bus
+}
+
+// Encryption is the element encryption within disk.
+type Encryption struct {
+	Elem
+	Format  string // default, qcow; newer: luks, luks2, luks-any
+	Secrets []*Secret
+}
+
+// Secret is an element secret within encryption.
+type Secret struct {
+	Elem
+	Type string // passphrase
+	UUID UUID
+}
+
+func (d *Disk) code(c *coder) {
+	enum(c.attr("type"), &d.Type, DiskFile, DiskBlock, DiskDir, DiskNetwork, "volume", "nvme", "vhostuser", "vhostvdpa")
+	enum(c.attr("device"), &d.Device, DeviceDisk, DeviceCDROM, DeviceFloppy, DeviceLUN)
+	child(c, "driver", &d.Driver)
+	child(c, "source", &d.Source)
+	c.group("target", func(c *coder) {
+		c.attr("dev").required().str(&d.Target.Dev)
+		enum(c.attr("bus"), &d.Target.Bus, BusIDE, BusFDC, BusSCSI, BusVirtio, BusXen, BusUSB, BusUML, BusSATA, "sd", "none")
+	})
+	codeBoot(c, &d.BootOrder)
+	child(c, "encryption", &d.Encryption)
+	c.flag("readonly", &d.ReadOnly)
+	c.flag("shareable", &d.Shareable)
+	c.leaf("serial").str(&d.Serial)
+	d.codeInfo(c)
+}
+
+func (r *DiskDriver) code(c *coder) {
+	c.attr("name").str(&r.Name)
+	c.attr("type").str(&r.Type)
+	enum(c.attr("cache"), &r.Cache, "default", "none", "writethrough", "writeback", "directsync", "unsafe")
+	enum(c.attr("error_policy"), &r.ErrorPolicy, "stop", "ignore", "enospace", "report")
+	enum(c.attr("io"), &r.IO, "threads", "native", "io_uring")
+}
+
+func (s *DiskSource) code(c *coder) {
+	c.attr("file").str(&s.File)
+	c.attr("dev").str(&s.Dev)
+	c.attr("dir").str(&s.Dir)
+	enum(c.attr("protocol"), &s.Protocol, "nbd", "rbd", "sheepdog",
+		"gluster", "iscsi", "http", "https", "ftp", "ftps", "tftp", "vxhs", "nfs", "ssh")
+	c.attr("name").str(&s.Name)
+	children(c, "host", &s.Hosts)
+}
+
+func (h *DiskHost) code(c *coder) {
+	c.attr("name").str(&h.Name)
+	number(c.attr("port"), &h.Port, 1, 65535)
+}
+
+func (e *Encryption) code(c *coder) {
+	enum(c.attr("format").required(), &e.Format, "default", "qcow", "luks", "luks2", "luks-any")
+	children(c, "secret", &e.Secrets)
+}
+
+func (s *Secret) code(c *coder) {
+	enum(c.attr("type").required(), &s.Type, "passphrase")
+	value(c.attr("uuid"), &s.UUID, ParseUUID, UUID.String)
+}

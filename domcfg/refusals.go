@@ -1,0 +1,220 @@
+package domcfg
+
+// refusals is the table of what this version of govmm cannot honour. What becomes possible is
+// taken out here, and out of the table in docs/domain-xml.md.
+//
+// The first part follows the document; newerRefusals has what is newer.
+func refusals() []rule {
+	const (
+		xen     = "reserved to Xen; govmm runs the domain types kvm and qemu"
+		later   = "not in this version of govmm"
+		cgroups = "limits by cgroup are not in this version of govmm"
+	)
+	rules := []rule{
+		{path: "@type", value: is("xen"), reason: xen},
+		{path: "@type", value: is("lxc"), reason: "reserved to LXC; govmm runs the domain types kvm and qemu"},
+		{path: "@type", value: not("kvm", "qemu"), reason: "another hypervisor's; govmm runs the domain types kvm and qemu"},
+
+		{path: "os", when: noKernel, reason: "without <kernel> the domain boots through firmware, which is " + later},
+		{path: "os/type", value: is("linux", "xen", "xenpvh"), reason: xen},
+		{path: "os/type", value: not("hvm", "linux", "xen", "xenpvh"), reason: "reserved to containers and UML; govmm runs hvm"},
+		{path: "os/type@arch", value: not("x86_64", "i686"), reason: "govmm runs x86_64 and i686"},
+		{path: "os/type@machine", value: func(m string) bool { return !isPC(m) }, reason: "the machine is " + later + "; pc and pc-* are"},
+		{path: "os/loader", reason: "firmware is " + later},
+		{path: "os/smbios@mode", value: not("emulate"), reason: "SMBIOS values from elsewhere are " + later},
+		{path: "bootloader", reason: xen},
+		{path: "bootloader_args", reason: xen},
+
+		{path: "sysinfo@type", value: not("smbios"), reason: later},
+
+		{path: "currentMemory", when: func(d *Domain, _ *node) bool { return d.CurrentMemory < d.Memory },
+			reason: "less than <memory> needs a memory balloon, which is " + later},
+		{path: "memoryBacking/hugepages", reason: "huge pages are " + later},
+		{path: "blkiotune/weight", reason: cgroups},
+		{path: "memtune/hard_limit", reason: cgroups},
+		{path: "memtune/soft_limit", reason: cgroups},
+		{path: "memtune/swap_hard_limit", reason: cgroups},
+		{path: "memtune/min_guarantee", reason: "a guaranteed minimum of memory is not possible on Linux, and libvirt refuses it for QEMU"},
+		{path: "vcpu@cpuset", reason: "tying CPUs to those of the host is " + later},
+		{path: "vcpu@current", when: func(d *Domain, _ *node) bool { return d.VCPU.Current < d.VCPU.Count },
+			reason: "CPUs that are offline at start are " + later},
+		{path: "cputune/vcpupin", reason: "tying CPUs to those of the host is " + later},
+		{path: "cputune/shares", reason: cgroups},
+
+		{path: "cpu/model", reason: "CPU models are " + later},
+		{path: "cpu/vendor", reason: "demands on the host's CPU are " + later},
+		{path: "cpu/feature", reason: "CPU features are " + later},
+		{path: "cpu/topology", when: func(d *Domain, _ *node) bool { return d.CPU.Topology.Cores != 1 || d.CPU.Topology.Threads != 1 },
+			reason: "sockets of more than one core with one thread are " + later},
+		{path: "cpu@match", value: is("strict"), reason: "demands on the host's CPU are " + later},
+
+		{path: "on_poweroff", value: not("destroy", "restart"), reason: "this action is " + later},
+		{path: "on_reboot", value: not("destroy", "restart"), reason: "this action is " + later},
+		{path: "on_crash", value: not("destroy", "restart"), reason: "this action is " + later},
+
+		{path: "clock@offset", value: not("utc"), reason: "a clock other than utc is " + later},
+		{path: "clock/timer", when: attrIs("name", "platform"), reason: "the platform timer is reserved to Xen"},
+		{path: "clock/timer", when: hpetPresent, reason: "the HPET is " + later + `; present="no" is honoured`},
+		{path: "clock/timer@track", when: attrIs("name", "rtc"), reason: "a track for the RTC is " + later},
+		{path: "clock/timer@tickpolicy", value: not("delay"), when: attrIs("name", "rtc", "pit"), reason: "this tick policy is " + later + "; delay is"},
+		{path: "clock/timer@tickpolicy", when: attrIs("name", "tsc"), reason: "the TSC has no ticks to lose"},
+		{path: "clock/timer@frequency", reason: "a TSC frequency is " + later},
+		{path: "clock/timer@mode", reason: "a TSC mode is " + later + ", and reserved to Xen in effect"},
+		{path: "clock/timer@present", value: is("no"), when: attrIs("name", "rtc", "pit", "tsc"), reason: "a pc without this timer is " + later},
+	}
+	rules = append(rules, deviceRefusals()...)
+	return append(rules, newerRefusals()...)
+}
+
+// deviceRefusals is the part of the table about devices.
+func deviceRefusals() []rule {
+	const (
+		xen   = "reserved to Xen"
+		later = "not in this version of govmm"
+	)
+	return []rule{
+		{path: "devices/disk", when: xenDisk, reason: "Xen's disk bus and drivers are reserved to Xen"},
+		{path: "devices/disk", reason: "disks are " + later},
+		{path: "devices/filesystem", when: attrIs("type", "template"), reason: "templates are reserved to OpenVZ"},
+		{path: "devices/filesystem", reason: "host folders for the guest are " + later},
+		{path: "devices/controller", when: unusedController, reason: "this controller is " + later},
+		{path: "devices/hostdev", when: attrIs("mode", "capabilities"), reason: "capabilities are reserved to LXC"},
+		{path: "devices/hostdev", reason: "host devices are " + later},
+		{path: "devices/smartcard", reason: "smartcards are " + later},
+		{path: "devices/interface", reason: "network interfaces are " + later},
+		{path: "devices/input", when: attrIs("bus", "xen"), reason: xen},
+		{path: "devices/input", when: notPS2, reason: "this input device is " + later},
+		{path: "devices/graphics", when: attrIs("type", "rdp", "desktop"), reason: "reserved to VirtualBox"},
+		{path: "devices/graphics", reason: "displays are " + later},
+		{path: "devices/video", when: videoModel("xen"), reason: xen},
+		{path: "devices/video", when: videoModel("vbox"), reason: "reserved to VirtualBox"},
+		{path: "devices/video", when: func(d *Domain, n *node) bool { return !videoModel("none")(d, n) }, reason: "video devices are " + later},
+		{path: "devices/serial@type", value: not("null", "stdio", "file", "pty"), reason: "this host end is " + later + "; null, stdio, file and pty are"},
+		{path: "devices/serial/target@type", value: not("isa-serial"), reason: "this serial port is " + later + "; isa-serial is"},
+		{path: "devices/serial/target/model@name", value: not("isa-serial"), reason: "this serial port is " + later + "; isa-serial is"},
+		{path: "devices/parallel", reason: "parallel ports are " + later},
+		{path: "devices/console/target@type", value: is("xen"), reason: xen},
+		{path: "devices/console/target@type", value: not("serial", "xen"), reason: "this console is " + later + "; serial is"},
+		{path: "devices/console@type", value: not("null", "stdio", "file", "pty"), reason: "this host end is " + later + "; null, stdio, file and pty are"},
+		{path: "devices/channel", reason: "channels are " + later},
+		{path: "devices/sound", reason: "sound cards are " + later},
+		{path: "devices/watchdog", reason: "watchdogs are " + later},
+		{path: "devices/memballoon", when: attrIs("model", "xen"), reason: xen},
+		{path: "devices/memballoon@model", value: not("none"), reason: "the memory balloon is " + later + `; model="none" is honoured`},
+		{path: "devices/*/address@type", value: is("spapr-vio", "virtio-s390", "ccw", "virtio-mmio"), reason: "a pc has no such bus"},
+	}
+}
+
+// newerRefusals is the part of the table about what is newer than the document and changes the
+// machine.
+func newerRefusals() []rule {
+	const newer = "newer than the format's document, and not honoured"
+	paths := []string{
+		// The domain.
+		"qemu:commandline", "qemu:override", "qemu:capabilities", "qemu:deprecation",
+		"bhyve:commandline", "xen:commandline",
+		"iothreads", "iothreadids", "defaultiothread", "throttlegroups", "numatune", "genid",
+		"maxMemory", "vcpus", "idmap", "launchSecurity", "keywrap", "numa",
+		"blkiotune/*", "memtune/*", "memoryBacking/*", "cputune/*", "cputune@*",
+		// Booting.
+		"os@firmware", "os/firmware", "os/nvram", "os/nvram@*", "os/bios", "os/dtb", "os/acpi",
+		"os/init", "os/initarg", "os/initenv", "os/initdir", "os/inituser", "os/initgroup", "os/idmap",
+		// CPU and features.
+		"cpu/cache", "cpu/numa", "cpu/maxphysaddr",
+		"cpu/topology/*",
+		"features/hyperv", "features/kvm", "features/xen", "features/pvspinlock", "features/privnet",
+		"features/smm@*", "features/pmu", "features/vmcoreinfo", "features/gic", "features/htm",
+		"features/capabilities", "features/viridian", "features/msrs", "features/tcg", "features/ibs",
+		"features/cfpc", "features/sbbc", "features/nested-hv", "features/ccf-assist", "features/hpt",
+		"features/async-teardown", "features/ras", "features/ps2", "features/aia", "features/apic@eoi",
+		"clock@basis", "clock@start",
+		// Devices.
+		"devices/tpm", "devices/rng", "devices/panic", "devices/hub", "devices/redirdev",
+		"devices/redirfilter", "devices/nvram", "devices/shmem", "devices/memory", "devices/iommu",
+		"devices/vsock", "devices/crypto", "devices/pstore", "devices/lease",
+		"devices/*/rom", "devices/*/acpi", "devices/*/teaming",
+		"devices/disk/transient", "devices/disk/iotune", "devices/disk/auth", "devices/disk/geometry",
+		"devices/disk/blockio", "devices/disk/wwn", "devices/disk/vendor", "devices/disk/product",
+		"devices/disk/throttlefilters", "devices/disk@rawio", "devices/disk@model",
+		"devices/disk/source/auth", "devices/disk/source/slices", "devices/disk/source/encryption",
+		"devices/disk/source/ssl", "devices/disk/source/reservations", "devices/disk/source/cookies",
+		"devices/disk/driver@discard", "devices/disk/driver@copy_on_read",
+		"devices/disk/target@rotation_rate", "devices/disk/target@removable", "devices/disk/source/host@transport",
+		"devices/disk/source/host@socket", "devices/disk/source@volume", "devices/disk/source@pool",
+		"devices/interface/filterref", "devices/interface/bandwidth", "devices/interface/vlan",
+		"devices/interface/mtu", "devices/interface/ip", "devices/interface/route",
+		"devices/interface/port", "devices/interface/coalesce", "devices/interface/guest",
+		"devices/interface/source@portgroup", "devices/interface/source/address",
+		"devices/interface/source/local", "devices/interface/source@path", "devices/interface/virtualport/parameters@*",
+		"devices/filesystem/driver", "devices/filesystem/binary", "devices/filesystem/space_hard_limit",
+		"devices/filesystem/space_soft_limit", "devices/filesystem@multidevs", "devices/filesystem@model",
+		"devices/filesystem@fmode", "devices/filesystem@dmode",
+		"devices/controller/target", "devices/hostdev/source/adapter", "devices/hostdev@model",
+		"devices/hostdev@display", "devices/hostdev@ramfb", "devices/input/source", "devices/input/driver",
+		"devices/graphics/gl", "devices/video/driver", "devices/smartcard/protocol",
+		"devices/serial/log", "devices/console/log", "devices/parallel/log", "devices/channel/log",
+		"devices/*/source@append", "devices/*/source@tls", "devices/*/source/reconnect", "devices/*/source@channel",
+		"devices/channel/target@state_socket",
+	}
+	rules := []rule{
+		{path: "cpu@mode", value: is("host-model", "host-passthrough", "maximum"), reason: newer + ": the host's CPU for the guest"},
+		{path: "vcpu@placement", value: is("auto"), reason: newer + ": placement by numad"},
+		{path: "cpu/topology@dies", value: not("1"), reason: newer},
+		{path: "cpu/topology@clusters", value: not("1"), reason: newer},
+		{path: "features/vmport@state", value: not("off"), reason: newer + ": VMware's I/O port"},
+		{path: "features/vmport", when: attrIs("state", ""), reason: newer + ": VMware's I/O port"},
+		{path: "features/ioapic@driver", value: not("kvm"), reason: newer + ": an I/O APIC outside KVM"},
+		{path: "features/smm", when: attrIs("state", "", "on"), reason: newer + ": system management mode"},
+		{path: "devices/interface/link@state", value: is("down"), reason: newer + ": a link that is down"},
+		{path: "clock/timer@present", value: is("yes"), when: attrIs("name", "hypervclock"), reason: newer + ": Hyper-V's clock"},
+		{path: "clock/timer@present", value: is("no"), when: attrIs("name", "kvmclock"), reason: newer + ": a guest without KVM's clock"},
+		{path: "clock/timer", when: attrIs("name", "armvtimer"), reason: newer + ": a timer of ARM"},
+	}
+	for _, p := range paths {
+		rules = append(rules, rule{path: p, reason: newer})
+	}
+	return rules
+}
+
+func noKernel(d *Domain, _ *node) bool { return d.OS.Kernel == "" }
+
+func hpetPresent(_ *Domain, n *node) bool {
+	return n.value("name") == "hpet" && n.value("present") != "no"
+}
+
+func xenDisk(_ *Domain, n *node) bool {
+	if target := n.child("target"); target != nil && target.value("bus") == "xen" {
+		return true
+	}
+	driver := n.child("driver")
+	return driver != nil && is("tap", "tap2", "phy", "file")(driver.value("name"))
+}
+
+// unusedController reports whether a controller is more than the board's layout. The board's own
+// IDE, floppy and USB controllers, and the PCI root, change nothing as long as no device needs
+// them: all devices on them are refused by their own names.
+func unusedController(_ *Domain, n *node) bool {
+	model := n.value("model")
+	switch ControllerType(n.value("type")) {
+	case ControllerIDE, ControllerFDC:
+		return false
+	case ControllerPCI:
+		return model != "pci-root"
+	case ControllerUSB:
+		return model != "" && model != "none" && model != "piix3-uhci"
+	}
+	return true
+}
+
+// notPS2 reports whether an input device is other than the board's PS/2 mouse and keyboard.
+func notPS2(_ *Domain, n *node) bool {
+	bus := n.value("bus")
+	return !(bus == "ps2" || bus == "" && n.value("type") != "tablet")
+}
+
+func videoModel(name string) func(*Domain, *node) bool {
+	return func(_ *Domain, n *node) bool {
+		model := n.child("model")
+		return model != nil && model.value("type") == name
+	}
+}

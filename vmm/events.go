@@ -1,0 +1,138 @@
+package vmm
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+// State is what a machine is doing, in libvirt's words.
+type State int
+
+const (
+	// StateShutOff: built and not started yet, or ended.
+	StateShutOff State = iota
+	StateRunning
+	StatePaused
+	// StateCrashed: ended by a crash.
+	StateCrashed
+)
+
+var stateNames = [...]string{"shut off", "running", "paused", "crashed"}
+
+// String is the state as virsh prints it.
+func (s State) String() string {
+	if s >= 0 && int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return fmt.Sprintf("state(%d)", int(s))
+}
+
+// EventKind is what happened to a machine.
+type EventKind int
+
+const (
+	// EventStarted: the vCPUs run for the first time.
+	EventStarted EventKind = iota + 1
+	// EventPaused and EventResumed: Pause and Resume took effect.
+	EventPaused
+	EventResumed
+	// EventReset: the machine starts anew. Exit tells why; its Cause is zero
+	// when the program asked for it with Reset.
+	EventReset
+	// EventShutdown: the power button was pressed for the program.
+	EventShutdown
+	// EventPanicked: the guest reported a panic.
+	EventPanicked
+	// EventEnded: the machine has ended. Exit tells why. The last event.
+	EventEnded
+)
+
+var eventNames = [...]string{
+	EventStarted: "started", EventPaused: "paused", EventResumed: "resumed",
+	EventReset: "reset", EventShutdown: "shutdown", EventPanicked: "panicked", EventEnded: "ended",
+}
+
+// String names the kind for a log.
+func (k EventKind) String() string {
+	if k > 0 && int(k) < len(eventNames) {
+		return eventNames[k]
+	}
+	return fmt.Sprintf("event(%d)", int(k))
+}
+
+// Event is one thing that happened to a machine.
+type Event struct {
+	Kind EventKind
+	Time time.Time
+	Exit Exit // with EventReset and EventEnded
+}
+
+// eventHub hands events to any number of subscribers, each with a queue of its
+// own, so that a slow one delays nobody.
+type eventHub struct {
+	mu     sync.Mutex
+	subs   map[chan Event]struct{}
+	closed bool
+}
+
+// Subscribe returns a channel that receives the machine's events from now on,
+// and a function that ends the subscription. buffer is how many events may wait
+// unread; when they do, the oldest are dropped in favour of new ones. The
+// channel is closed after EventEnded or Close, or when cancel is called.
+func (m *Machine) Subscribe(buffer int) (events <-chan Event, cancel func()) {
+	return m.events.subscribe(buffer)
+}
+
+func (h *eventHub) subscribe(buffer int) (<-chan Event, func()) {
+	ch := make(chan Event, max(buffer, 1))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		close(ch)
+		return ch, func() {}
+	}
+	if h.subs == nil {
+		h.subs = make(map[chan Event]struct{})
+	}
+	h.subs[ch] = struct{}{}
+	return ch, func() { h.unsubscribe(ch) }
+}
+
+func (h *eventHub) unsubscribe(ch chan Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, ok := h.subs[ch]; ok {
+		delete(h.subs, ch)
+		close(ch)
+	}
+}
+
+func (h *eventHub) publish(e Event) {
+	e.Time = time.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for ch := range h.subs {
+		for sent := false; !sent; {
+			select {
+			case ch <- e:
+				sent = true
+			default:
+				select {
+				case <-ch:
+				default:
+				}
+			}
+		}
+	}
+}
+
+func (h *eventHub) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	for ch := range h.subs {
+		delete(h.subs, ch)
+		close(ch)
+	}
+}

@@ -1,0 +1,249 @@
+package vmm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/govmm/govmm/devices/bus"
+	"github.com/govmm/govmm/devices/clock"
+	"github.com/govmm/govmm/domcfg"
+	"github.com/govmm/govmm/kvm"
+	"github.com/govmm/govmm/memory"
+)
+
+// Options are what a domain file does not say. The zero value is usable.
+type Options struct {
+	// Log takes what happens to the machine; nil discards it.
+	Log *slog.Logger
+	// Device is the KVM device; "" is /dev/kvm.
+	Device string
+	// Stdin and Stdout are the host end of character devices of type stdio.
+	// Nil means no input, and output to nowhere. They are not closed.
+	Stdin  io.Reader
+	Stdout io.Writer
+	// DebugExit gives the guest a port that ends the machine with a number, at
+	// 0xF4, as QEMU's isa-debug-exit does. Test kernels use it.
+	DebugExit bool
+	// Wall is the time of day that the guest's clock shows; nil is the host's.
+	Wall func() time.Time
+	// Rand is the source of the guest's boot-time randomness; nil is the
+	// host's. A test that needs the same boot every time sets it.
+	Rand io.Reader
+}
+
+// ErrNotRunning is the answer to a request that only a started machine that
+// has not ended can fulfil.
+var ErrNotRunning = errors.New("the machine is not running")
+
+// UnsupportedError is a domain that is valid but needs what this version does
+// not have.
+type UnsupportedError struct{ Refusals []domcfg.Refusal }
+
+// Error lists what is refused, a line each.
+func (e *UnsupportedError) Error() string {
+	s := "not supported:"
+	for _, r := range e.Refusals {
+		s += fmt.Sprintf("\n%v", r)
+	}
+	return s
+}
+
+// Machine is one virtual machine.
+type Machine struct {
+	domain  *domcfg.Domain
+	options Options
+	log     *slog.Logger
+
+	vm     *kvm.VM
+	cpuid  *cpuidTable
+	ram    *memory.Memory
+	clock  *clock.Host
+	ports  *bus.Bus
+	mmio   *bus.Bus
+	board  *board
+	kernel *kernelFiles
+	cpus   []*vcpu
+	reset0 resetState
+	gate   *gate
+	closer closer
+
+	events   eventHub
+	requests chan Exit     // from the guest; the first one counts
+	commands chan func()   // from the program; run by supervise
+	ended    chan struct{} // closed when supervise has finished
+	threads  sync.WaitGroup
+	paused   kvm.ClockData // kvmclock when the machine was paused
+
+	mu      sync.Mutex
+	started bool
+	closed  bool
+	state   State
+	exit    Exit
+}
+
+// New builds the machine that d describes and loads what it boots, without
+// running it. It fills in d's defaults and addresses.
+//
+// The error is an *UnsupportedError for what this version cannot do, a
+// *HostError when this host cannot run the machine, and otherwise names the
+// file or device that could not be used. Nothing is left behind.
+func New(ctx context.Context, d *domcfg.Domain, o Options) (_ *Machine, err error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if r := domcfg.Unsupported(d); len(r) > 0 {
+		return nil, &UnsupportedError{r}
+	}
+	if err := prepare(d); err != nil {
+		return nil, err
+	}
+	m := &Machine{
+		domain:   d,
+		options:  o,
+		log:      o.Log,
+		requests: make(chan Exit, 1),
+		commands: make(chan func()),
+		ended:    make(chan struct{}),
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, m.closer.Close())
+		}
+	}()
+	for _, step := range []func(context.Context) error{
+		m.openKernel,
+		m.createVM,
+		m.mapMemory,
+		m.createVCPUs,
+		m.buildBoard,
+		m.load,
+	} {
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// createVM makes the KVM machine with its interrupt controllers.
+func (m *Machine) createVM(context.Context) error {
+	sys, err := openKVM(m.options.Device)
+	if err != nil {
+		return err
+	}
+	m.closer.add(sys.Close)
+	if n, most := int(m.domain.VCPU.Count), sys.MaxVCPUs(); n > most {
+		return hostError(fmt.Errorf("vcpu: %d asked for, this host's KVM has at most %d", n, most))
+	}
+	if m.cpuid, err = newCPUIDTable(sys); err != nil {
+		return hostError(err)
+	}
+	if m.reset0.msrList, err = sys.MSRIndexList(); err != nil {
+		return hostError(err)
+	}
+	m.reset0.hasXCRS = sys.CheckExtension(kvm.CapXCRS) > 0
+	if m.vm, err = sys.CreateVM(); err != nil {
+		return hostError(err)
+	}
+	m.closer.add(m.vm.Close)
+	// Three pages and one page for KVM's own use on old Intel processors, in
+	// the reserved end of the 32-bit space, below the firmware.
+	const tss, identityMap = 0xFFFBD000, 0xFFFBC000
+	if err := errors.Join(
+		m.vm.SetTSSAddr(tss),
+		m.vm.SetIdentityMapAddr(identityMap),
+		m.vm.CreateIRQChip(),
+		m.vm.SetGSIRouting(routes()),
+	); err != nil {
+		return hostError(err)
+	}
+	return m.reset0.readIRQChips(m.vm)
+}
+
+// mapMemory maps the guest's RAM and gives it to KVM.
+func (m *Machine) mapMemory(context.Context) error {
+	size := m.domain.Memory.Bytes()
+	if err := checkMemory(size); err != nil {
+		return err
+	}
+	_, high := memory.Split(size)
+	if high > 0 && !m.cpuid.fitsPhysical(memory.HighStart+high) {
+		return hostError(fmt.Errorf("memory: %s does not fit this host's %d-bit guest-physical addresses",
+			memory.FormatSize(size), m.cpuid.physicalBits()))
+	}
+	ram, err := memory.New(memory.Config{Size: size})
+	if err != nil {
+		return hostError(fmt.Errorf("memory: %w", err))
+	}
+	m.ram = ram
+	m.closer.add(ram.Close)
+	for i, r := range ram.Regions() {
+		if err := m.vm.SetMemorySlot(kvm.MemorySlot{Slot: uint32(i), GPA: r.GPA, Host: r.Host}); err != nil {
+			return hostError(fmt.Errorf("memory: %w", err))
+		}
+	}
+	return nil
+}
+
+// checkMemory refuses a size that a limit on this process would not let the
+// guest use: it would be killed once it does.
+func checkMemory(size uint64) error {
+	limit, limited, err := memory.HostLimit()
+	if err != nil || !limited || size <= limit.Bytes {
+		return err
+	}
+	return hostError(fmt.Errorf("memory: %s asked for, over the limit of %v", memory.FormatSize(size), limit))
+}
+
+// createVCPUs makes the vCPUs and notes their state, which a reset puts back.
+func (m *Machine) createVCPUs(context.Context) error {
+	n := int(m.domain.VCPU.Count)
+	m.ports = bus.New("port", 1<<16)
+	m.mmio = bus.New("memory", 0)
+	for id := range n {
+		c, err := m.vm.CreateVCPU(id)
+		if err != nil {
+			return hostError(fmt.Errorf("vCPU %d: %w", id, err))
+		}
+		m.closer.add(c.Close)
+		if err := c.SetCPUID(m.cpuid.forVCPU(uint32(id))); err != nil {
+			return hostError(fmt.Errorf("vCPU %d: %w", id, err))
+		}
+		if err := m.reset0.readVCPU(c); err != nil {
+			return hostError(err)
+		}
+		m.cpus = append(m.cpus, &vcpu{kvm: c, id: id, ports: m.ports, mmio: m.mmio, died: m.request})
+	}
+	m.gate = newGate(n, func() {
+		for _, v := range m.cpus {
+			v.kick()
+		}
+	})
+	for _, v := range m.cpus {
+		v.gate = m.gate
+	}
+	return nil
+}
+
+// closer is a list of resources that are given back in the reverse order.
+type closer struct{ list []func() error }
+
+func (c *closer) add(f func() error) { c.list = append(c.list, f) }
+
+// Close gives everything back, once, and reports everything that failed.
+func (c *closer) Close() error {
+	var errs []error
+	for i := len(c.list) - 1; i >= 0; i-- {
+		errs = append(errs, c.list[i]())
+	}
+	c.list = nil
+	return errors.Join(errs...)
+}

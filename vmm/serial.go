@@ -1,0 +1,118 @@
+package vmm
+
+import (
+	"fmt"
+
+	"github.com/govmm/govmm/chardev"
+	"github.com/govmm/govmm/devices/serial"
+	"github.com/govmm/govmm/domcfg"
+)
+
+// comPorts are the ports and interrupts of COM1 to COM4.
+func comPorts() [4]struct {
+	base uint16
+	irq  int
+} {
+	return [4]struct {
+		base uint16
+		irq  int
+	}{{0x3F8, 4}, {0x2F8, 3}, {0x3E8, 4}, {0x2E8, 3}}
+}
+
+// serialPort is a serial port of the board, and its host end.
+type serialPort struct {
+	port int // 0 is COM1
+	base uint16
+	irq  int
+	info Chardev
+}
+
+// Chardev is the host end of a character device.
+type Chardev struct {
+	// Alias is the device's name: serial0.
+	Alias string
+	// Type is the type in the XML: pty, stdio, file, null.
+	Type string
+	// Path is the file, or the pty that the host chose.
+	Path string
+}
+
+// Chardevs lists the machine's character devices in the order of the XML.
+func (m *Machine) Chardevs() []Chardev {
+	var list []Chardev
+	for _, s := range m.board.serials {
+		list = append(list, s.info)
+	}
+	return list
+}
+
+// Console is the machine's first console: what "virsh console" would open. ok
+// is false when it has none.
+func (m *Machine) Console() (c Chardev, ok bool) {
+	if len(m.board.serials) == 0 {
+		return Chardev{}, false
+	}
+	return m.board.serials[0].info, true
+}
+
+// addSerials adds the serial ports that the domain lists. A console of target
+// type serial is the first of them under another name.
+func (m *Machine) addSerials(w *wiring) error {
+	for i, s := range m.domain.Devices.Serials {
+		if err := m.addSerial(w, s, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Machine) addSerial(w *wiring, s *domcfg.Serial, index int) error {
+	port := index
+	if s.Port != nil {
+		port = int(*s.Port)
+	}
+	com := comPorts()
+	if port >= len(com) {
+		return fmt.Errorf("devices/serial[%d]: port %d: a PC has ports 0 to %d", index+1, port, len(com)-1)
+	}
+	at := com[port]
+	name := fmt.Sprintf("serial%d", index)
+	log := m.named(name)
+	backend, path, err := m.openChardev(&s.CharBackend, chardev.Options{Name: name, Log: log})
+	if err != nil {
+		return fmt.Errorf("devices/serial[%d]: %w", index+1, err)
+	}
+	m.closer.add(backend.Close)
+	uart := serial.New(serial.Options{Name: name, Line: w.line(at.irq), Backend: backend, Clock: m.clock, Log: log})
+	m.board.resets(uart)
+	m.board.serials = append(m.board.serials, &serialPort{
+		port: port, base: at.base, irq: at.irq,
+		info: Chardev{Alias: name, Type: string(s.Type), Path: path},
+	})
+	if s.Type == domcfg.CharPTY {
+		log.Info("serial port on a pseudo-terminal", "path", path)
+	}
+	return m.addPorts(ports{uint64(at.base), serial.Size, name, uart})
+}
+
+// openChardev opens the host end that the XML asks for. path is where it can be
+// found, if anywhere.
+func (m *Machine) openChardev(b *domcfg.CharBackend, o chardev.Options) (c chardev.Backend, path string, err error) {
+	switch b.Type {
+	case domcfg.CharNull:
+		return chardev.NewNull(o), "", nil
+	case domcfg.CharStdio:
+		c, err = chardev.NewStdio(chardev.StdioOptions{Options: o, In: m.options.Stdin, Out: m.options.Stdout})
+		return c, "", err
+	case domcfg.CharFile:
+		c, err = chardev.OpenFile(chardev.FileOptions{Options: o, Path: b.SourcePath()})
+		return c, b.SourcePath(), err
+	case domcfg.CharPTY:
+		pty, err := chardev.OpenPty(chardev.PtyOptions{Options: o})
+		if err != nil {
+			return nil, "", err
+		}
+		return pty, pty.Name(), nil
+	}
+	return nil, "", fmt.Errorf("type %q has no host end in this version", b.Type)
+}
