@@ -193,6 +193,11 @@ func newLoader(mem Memory, cfg Config) (*loader, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, r := range cfg.Reserved {
+		if r.Base < LowEnd {
+			return nil, fmt.Errorf("memory map: %v is in the first %d bytes, which the kernel's boot parameters need", r, LowEnd)
+		}
+	}
 	l.arena = newArena(m)
 	l.result.MemoryMap = m
 	return l, nil

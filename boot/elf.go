@@ -133,6 +133,9 @@ func checkELFIdent(head []byte) error {
 func (img *elfImage) addProg(i int, p []byte) error {
 	le := binary.LittleEndian
 	typ := elf.ProgType(le.Uint32(p))
+	if typ == elf.PT_INTERP {
+		return errors.New("ELF program for an operating system (it asks for an interpreter), not a kernel")
+	}
 	if typ != elf.PT_LOAD && typ != elf.PT_NOTE {
 		return nil
 	}

@@ -3,6 +3,7 @@ package boot
 import (
 	"bytes"
 	"fmt"
+	"unicode"
 
 	"github.com/govmm/govmm/boot/payload"
 )
@@ -47,6 +48,9 @@ func describe(head []byte, file Image) string {
 	}
 	if file != nil && file.Size() < headLen {
 		return fmt.Sprintf("a file of %d bytes, too short for a kernel", file.Size())
+	}
+	if !bytes.ContainsFunc(head, func(r rune) bool { return r != '\n' && r != '\t' && r != '\r' && !unicode.IsPrint(r) }) {
+		return "a text file"
 	}
 	if len(bytes.Trim(head, "\x00")) == 0 {
 		return "it begins with zero bytes; is it a disk image?"

@@ -115,12 +115,14 @@ type BreakReceiver interface {
 	Break() (taken bool)
 }
 
-// ModemController is a back end with modem control outputs.
+// ModemController is a back end with modem control outputs. Like Write,
+// SetModemControl does not block and calls nothing back.
 type ModemController interface {
 	SetModemControl(dtr, rts bool)
 }
 
-// BreakSender is a back end that can pass on a break condition.
+// BreakSender is a back end that can pass on a break condition. Like Write,
+// SetBreak does not block and calls nothing back.
 type BreakSender interface {
 	SetBreak(on bool)
 }

@@ -28,10 +28,11 @@ type StdioOptions struct {
 // An *os.File is used through a descriptor of the back end's own, so its
 // O_NONBLOCK flag, which other processes may share, does not change either.
 // Close interrupts a blocked read or write of an *os.File, and of anything
-// that has SetReadDeadline or SetWriteDeadline. Of any other reader it does not
-// wait for a blocked Read, whose goroutine ends when Read returns, and throws
-// away what that still brings; of any other writer it waits for a blocked Write
-// a quarter of a second and says so in its error.
+// that has SetReadDeadline or SetWriteDeadline; the latter keep a deadline that
+// has passed. Of any other reader it does not wait for a blocked Read, whose
+// goroutine ends when Read returns, and throws away what that still brings; of
+// any other writer it waits for a blocked Write three quarters of a second and
+// says so in its error.
 type Stdio struct{ port }
 
 // NewStdio returns a back end for opts.In and opts.Out.

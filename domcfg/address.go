@@ -104,8 +104,8 @@ func (a *Address) code(c *coder) {
 		index(c, "bus", &a.USBBus)
 		c.attr("port").str(&a.USBPort)
 	case AddressISA:
-		anyBase(c.attr("iobase"), &a.IOBase, 0xffff, 1)
-		anyBase(c.attr("irq"), &a.IRQ, 0xff, 1)
+		anyBase(c.attr("iobase"), &a.IOBase, 0, 0xffff, 1)
+		anyBase(c.attr("irq"), &a.IRQ, 0, 0xff, 1)
 	}
 }
 
@@ -119,7 +119,12 @@ func (a *Address) codePCI(c *coder) {
 	if a.PCI == nil {
 		return
 	}
+	before := len(c.errs)
 	a.PCI.code(c)
+	if len(c.errs) > before {
+		a.PCI = nil // a part of an address would only be called taken
+		return
+	}
 	if c.reading || a.PCI.Multifunction != "" {
 		enum(c.attr("multifunction"), &a.PCI.Multifunction, "on", "off")
 	}
@@ -127,10 +132,10 @@ func (a *Address) codePCI(c *coder) {
 
 // code codes the four numbers that place a PCI device, in the guest or on the host.
 func (p *PCIAddress) code(c *coder) {
-	anyBase(c.attr("domain"), &p.Domain, 0xffff, 4)
-	anyBase(c.attr("bus").required(), &p.Bus, 0xff, 2)
-	anyBase(c.attr("slot").required(), &p.Slot, 0x1f, 2)
-	anyBase(c.attr("function").required(), &p.Function, 7, 1)
+	anyBase(c.attr("domain"), &p.Domain, 0, 0xffff, 4)
+	anyBase(c.attr("bus").required(), &p.Bus, 0, 0xff, 2)
+	anyBase(c.attr("slot").required(), &p.Slot, 0, 0x1f, 2)
+	anyBase(c.attr("function").required(), &p.Function, 0, 7, 1)
 }
 
 // index codes a small decimal number whose default is 0 and which is always written.

@@ -341,6 +341,7 @@ func (s slot) required() slot {
 	default:
 		s.c.reports.errorf(s.c.n.pos(), s.c.n.path(), "element <%s> is missing", s.name)
 	}
+	s.given = false // said once is enough
 	return s
 }
 
@@ -348,7 +349,7 @@ func (s slot) required() slot {
 func (s slot) str(v *string) {
 	if s.c.reading {
 		*v = s.value
-	} else if *v != "" {
+	} else if *v != "" || s.leaf && s.c.owner.extras[s.c.rel+"/"+s.name] != nil {
 		s.put(*v)
 	}
 }
@@ -412,13 +413,13 @@ func optional[N ~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64](s slot, v **N, lea
 
 // anyBase codes a number that may be decimal, hexadecimal with 0x or octal with 0. It is written
 // in hexadecimal with that many digits, also when it is 0.
-func anyBase[N ~uint | ~uint8 | ~uint16 | ~uint32](s slot, v *N, most uint64, digits int) {
+func anyBase[N ~uint | ~uint8 | ~uint16 | ~uint32](s slot, v *N, least, most uint64, digits int) {
 	if !s.c.reading {
 		s.put(fmt.Sprintf("0x%0*x", digits, uint64(*v)))
 		return
 	}
 	if s.given {
-		if n, ok := s.parse(0, 0, most); ok {
+		if n, ok := s.parse(0, least, most); ok {
 			*v = N(n)
 		}
 	}
@@ -505,7 +506,7 @@ func (s slot) integer(v *int64) {
 func (c *coder) kib(name string, v *KiB) {
 	c.group(name, func(c *coder) {
 		if !c.reading {
-			if *v != 0 {
+			if *v != 0 || c.owner.extras[c.rel] != nil {
 				c.attr("unit").put("KiB")
 				c.body().put(strconv.FormatUint(uint64(*v), 10))
 			}

@@ -63,7 +63,7 @@ func (s *HostdevSource) codeUSB(c *coder) {
 	id := func(v *uint16) func(*coder) {
 		return func(c *coder) {
 			if c.reading || *v != 0 {
-				anyBase(c.attr("id").required(), v, 0xffff, 4)
+				anyBase(c.attr("id").required(), v, 1, 0xffff, 4)
 			}
 		}
 	}
@@ -85,7 +85,7 @@ func (s *HostdevSource) codeUSB(c *coder) {
 func usbNumber(c *coder, name string, v *uint) {
 	s := c.attr(name).required()
 	if c.reading {
-		anyBase(s, v, 1<<16, 0)
+		anyBase(s, v, 0, 1<<16, 0)
 	} else {
 		p := v
 		optional(s, &p, 0, 1<<16)

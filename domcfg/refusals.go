@@ -95,7 +95,7 @@ func deviceRefusals() []rule {
 		{path: "devices/parallel", reason: "parallel ports are " + later},
 		{path: "devices/console/target@type", value: is("xen"), reason: xen},
 		{path: "devices/console/target@type", value: not("serial", "xen"), reason: "this console is " + later + "; serial is"},
-		{path: "devices/console@type", value: not("null", "stdio", "file", "pty"), reason: "this host end is " + later + "; null, stdio, file and pty are"},
+		{path: "devices/console@type", value: not("null", "stdio", "file", "pty"), when: ownConsole, reason: "this host end is " + later + "; null, stdio, file and pty are"},
 		{path: "devices/channel", reason: "channels are " + later},
 		{path: "devices/sound", reason: "sound cards are " + later},
 		{path: "devices/watchdog", reason: "watchdogs are " + later},
@@ -174,6 +174,12 @@ func newerRefusals() []rule {
 		rules = append(rules, rule{path: p, reason: newer})
 	}
 	return rules
+}
+
+// ownConsole reports whether a console has a host end of its own: the first one shares that of the
+// first serial port.
+func ownConsole(d *Domain, n *node) bool {
+	return len(d.Devices.Serials) == 0 || n.index > 1 || n.child("target") != nil && n.child("target").value("type") == "virtio"
 }
 
 func noKernel(d *Domain, _ *node) bool { return d.OS.Kernel == "" }

@@ -9,7 +9,7 @@ import (
 // maxSocketPath is the longest path of a unix socket, from Linux' struct sockaddr_un.
 const maxSocketPath = 107
 
-// charBackend checks the sources of a character device against its type. Noun names the device.
+// charBackend checks the sources of a character device against its type.
 func (v *validator) charBackend(e *Elem, b *CharBackend) {
 	switch b.Type {
 	case CharFile, CharDev, CharPipe, CharUnix:
@@ -112,7 +112,7 @@ func (v *validator) consoles() {
 func (v *validator) channels() {
 	names := make(map[string]*Channel)
 	for _, s := range v.d.Devices.Channels {
-		if s.TargetType != "virtio" || s.Type != CharUnix || len(s.Sources) > 0 {
+		if s.TargetType != "virtio" || s.Type != CharUnix || s.SourcePath() != "" {
 			v.charBackend(&s.Elem, &s.CharBackend) // a virtio channel's socket may get a path made up
 		}
 		switch s.TargetType {

@@ -91,8 +91,7 @@ func (v *validator) hostdevs() {
 				v.fail(&s.Elem, "", "a USB device needs <vendor> and <product>, or an <address>")
 				first = nil
 			} else if s.Vendor == 0 || s.Product == 0 {
-				v.fail(&s.Elem, "", "the ids of <vendor> and <product> must not be 0")
-				first = nil
+				first = nil // reported where it was read
 			}
 		case h.Type == "pci" && s.PCI != nil:
 			at := s.PCI.location()

@@ -50,7 +50,6 @@ const (
 	CapSplitIRQChip           = Cap(gokvm.CapSplitIRQChip)
 	CapIOEventFDAnyLength     = Cap(gokvm.CapIOEventFDAnyLength)
 	CapHyperVSynIC            = Cap(gokvm.CapHyperVSYNIC)
-	CapVCPUAttributes         = Cap(gokvm.CapVCPUAttributes)
 	CapMaxVCPUID              = Cap(gokvm.CapMAXVCPUID) // a number
 	CapX2APICAPI              = Cap(gokvm.CapX2APICAPI) // flags
 	CapImmediateExit          = Cap(gokvm.CapImmediateExit)
@@ -103,7 +102,7 @@ func OptionalCaps() []Cap {
 		CapUserNMI, CapVCPUEvents, CapDebugRegs, CapXSave, CapXSave2, CapXCRS, CapSRegs2,
 		CapMCE, CapSetBootCPUID, CapX2APICAPI, CapTSCDeadlineTimer, CapSplitIRQChip,
 		CapClockSource, CapAdjustClock, CapKVMClockCtrl, CapEnforcePVFeatureCPUID,
-		CapGetTSCKHz, CapTSCControl, CapVMTSCControl, CapVCPUAttributes,
+		CapGetTSCKHz, CapTSCControl, CapVMTSCControl,
 		CapEnableCap, CapEnableCapVM, CapCheckExtensionVM, CapDeviceCtrl,
 		CapX86SMM, CapX86DisableExits, CapHaltPoll, CapPMUCapability, CapPMUEventFilter,
 		CapX86UserSpaceMSR, CapX86MSRFilter, CapGetMSRFeatures, CapExtEmulCPUID,

@@ -91,8 +91,6 @@ func (c Cap) String() string {
 		return "KVM_CAP_IOEVENTFD_ANY_LENGTH"
 	case CapHyperVSynIC:
 		return "KVM_CAP_HYPERV_SYNIC"
-	case CapVCPUAttributes:
-		return "KVM_CAP_VCPU_ATTRIBUTES"
 	case CapMaxVCPUID:
 		return "KVM_CAP_MAX_VCPU_ID"
 	case CapX2APICAPI:

@@ -24,43 +24,21 @@ func (vm *VM) CreateVFIODevice() (*Device, error) {
 // Close closes the device's descriptor. Closing twice does nothing.
 func (d *Device) Close() error { return closeFD(&d.fd) }
 
-// Attribute groups and attributes (api.rst and virt/kvm/devices).
+// Attributes of a VFIO device (Documentation/virt/kvm/devices/vfio.rst).
 const (
 	vfioGroup    = 1 // KVM_DEV_VFIO_GROUP
 	vfioGroupAdd = 1
 	vfioGroupDel = 2
-
-	vcpuTSCCtrl   = 0 // KVM_VCPU_TSC_CTRL
-	vcpuTSCOffset = 0
 )
 
 // AddVFIOGroup adds a VFIO group, given by its open descriptor.
 func (d *Device) AddVFIOGroup(groupFD int) error {
-	fd := int32(groupFD)
-	return doDeviceAttr(d.fd, reqSetDeviceAttr, vfioGroup, vfioGroupAdd, unsafe.Pointer(&fd))
+	return d.setGroup(vfioGroupAdd, groupFD)
 }
 
 // RemoveVFIOGroup removes a VFIO group, given by its open descriptor.
 func (d *Device) RemoveVFIOGroup(groupFD int) error {
-	fd := int32(groupFD)
-	return doDeviceAttr(d.fd, reqSetDeviceAttr, vfioGroup, vfioGroupDel, unsafe.Pointer(&fd))
-}
-
-// TSCOffset is what KVM adds to the host's TSC to get this vCPU's.
-func (c *VCPU) TSCOffset() (uint64, error) {
-	var offset uint64
-	err := doDeviceAttr(c.fd, reqGetDeviceAttr, vcpuTSCCtrl, vcpuTSCOffset, unsafe.Pointer(&offset))
-	return offset, err
-}
-
-// SetTSCOffset sets what KVM adds to the host's TSC to get this vCPU's.
-func (c *VCPU) SetTSCOffset(offset uint64) error {
-	return doDeviceAttr(c.fd, reqSetDeviceAttr, vcpuTSCCtrl, vcpuTSCOffset, unsafe.Pointer(&offset))
-}
-
-// HasTSCOffset reports whether TSCOffset and SetTSCOffset work here.
-func (c *VCPU) HasTSCOffset() bool {
-	return doDeviceAttr(c.fd, reqHasDeviceAttr, vcpuTSCCtrl, vcpuTSCOffset, nil) == nil
+	return d.setGroup(vfioGroupDel, groupFD)
 }
 
 type deviceAttr struct {
@@ -70,8 +48,9 @@ type deviceAttr struct {
 	addr  unsafe.Pointer
 }
 
-func doDeviceAttr(fd int, req request, group uint32, attr uint64, addr unsafe.Pointer) error {
-	a := deviceAttr{group: group, attr: attr, addr: addr}
-	_, err := ioctlPtr(fd, req, unsafe.Pointer(&a))
+func (d *Device) setGroup(attr uint64, groupFD int) error {
+	fd := int32(groupFD)
+	a := deviceAttr{group: vfioGroup, attr: attr, addr: unsafe.Pointer(&fd)}
+	_, err := ioctlPtr(d.fd, reqSetDeviceAttr, unsafe.Pointer(&a))
 	return err
 }

@@ -102,11 +102,9 @@ const (
 	reqGetXSave2     = iocRead | xsaveSize<<iocSizeShift | 0xcf
 )
 
-// Ioctls of a device made by KVM_CREATE_DEVICE, and of a vCPU.
+// Ioctls of a device made by KVM_CREATE_DEVICE.
 const (
 	reqSetDeviceAttr = iocWrite | request(unsafe.Sizeof(deviceAttr{}))<<iocSizeShift | 0xe1
-	reqGetDeviceAttr = iocWrite | request(unsafe.Sizeof(deviceAttr{}))<<iocSizeShift | 0xe2
-	reqHasDeviceAttr = iocWrite | request(unsafe.Sizeof(deviceAttr{}))<<iocSizeShift | 0xe3
 )
 
 // maxInterrupted bounds the retries of an ioctl that a signal interrupted.

@@ -141,10 +141,6 @@ func (r request) String() string {
 		return "KVM_GET_XSAVE2"
 	case reqSetDeviceAttr:
 		return "KVM_SET_DEVICE_ATTR"
-	case reqGetDeviceAttr:
-		return "KVM_GET_DEVICE_ATTR"
-	case reqHasDeviceAttr:
-		return "KVM_HAS_DEVICE_ATTR"
 	default:
 		return fmt.Sprintf("ioctl %#x", uintptr(r))
 	}

@@ -69,7 +69,8 @@ func (c *VCPU) FPU() (f FPU, err error) {
 	return f, err
 }
 
-// SetFPU writes the x87 and SSE state.
+// SetFPU writes the x87 and SSE state, except MXCSR, which KVM leaves alone:
+// SetXSave has it.
 func (c *VCPU) SetFPU(f FPU) error { return c.ptr(reqSetFPU, unsafe.Pointer(&f)) }
 
 // xsaveSize is the size of kvm_xsave without its dynamic part.

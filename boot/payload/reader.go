@@ -110,19 +110,29 @@ func (r *Reader) Peek(n int) ([]byte, error) {
 			return nil, r.wrap(err)
 		}
 	default:
-		have := len(r.head)
-		r.head = append(r.head, make([]byte, n-have)...)
-		got, err := io.ReadFull(r.r, r.head[have:])
-		r.head = r.head[:have+got]
-		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-			return nil, r.wrap(err)
+		// Not io.ReadFull: its io.ErrUnexpectedEOF would hide that of a
+		// damaged stream.
+		buf := make([]byte, n)
+		have := copy(buf, r.head)
+		for have < n {
+			got, err := r.r.Read(buf[have:])
+			have += got
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				return nil, r.wrap(err)
+			}
 		}
+		r.head = buf[:have]
 	}
 	return r.head[:min(n, len(r.head))], nil
 }
 
 // ReadParts fills all parts, or fails. The parts of a compressed image must not
-// overlap in it, since it is unpacked only once; they may be in any order.
+// overlap in it, since it is unpacked only once; they may be in any order. If
+// they reach to the limit the image must end there, and its checksum, if the
+// format has one, must be right.
 //
 // LZ4 is unpacked by several goroutines at once, into the parts where a whole
 // block fits.
@@ -184,7 +194,17 @@ func (r *Reader) readInOrder(ctx context.Context, parts []Part) error {
 			dst = dst[n:]
 		}
 	}
-	return nil
+	if pos < r.limit {
+		return nil
+	}
+	switch n, err := io.CopyN(io.Discard, in, 1); {
+	case n > 0:
+		return fmt.Errorf("goes on after %d bytes, where it should end", pos)
+	case err == io.EOF:
+		return nil
+	default:
+		return err
+	}
 }
 
 // endedAt explains an end of file where more was wanted.

@@ -346,6 +346,11 @@ func FuzzBus(f *testing.F) {
 				if answered != want {
 					t.Fatalf("answered %v, model %v", answered, want)
 				}
+				// A large bus, without the index, finds the same.
+				large := newTable(b.table.Load().slots, math.MaxUint64)
+				if s := large.find(base); (s == nil) != (base >= size || owner[base] == nil) {
+					t.Fatalf("without index: %v at %d", s, base)
+				}
 			}
 		}
 	})

@@ -18,7 +18,9 @@ func (u *UART) Receive(p []byte) int {
 	for _, b := range p[:n] {
 		u.s.push(b, 0)
 	}
-	u.starved = n < len(p)
+	if n < len(p) {
+		u.starved = true
+	}
 	u.received()
 	return n
 }

@@ -255,6 +255,7 @@ func TestRealBackEnd(t *testing.T) {
 func FuzzRegisters(f *testing.F) {
 	f.Add([]byte{0x13, 0x0b, 0x12, 0x01, 0x11, 0x0f, 0x10, 'a', 0x80, 5, 0x00, 0})
 	f.Add([]byte{0x14, 0x1b, 0x10, 1, 0x10, 2, 0x10, 3, 0x05, 0, 0x00, 0, 0x90, 0, 0xa0, 3})
+	f.Add([]byte{0x80, 48, 0x80, 0}) // an empty offer does not end the wait for Ready
 	f.Fuzz(func(t *testing.T, steps []byte) {
 		p := newPort(t)
 		p.host.room = 40

@@ -33,6 +33,10 @@
 //	port=n        the port that pio-bench writes
 //	address=n     the address that mmio-bench writes
 //
+// The tests are acpi, boot, cpuid, i8042, ioapic, lapic, memory, pci, pic, pit,
+// pmtimer, port92, pvpanic, rtc, smp and uart, and the slow ones rtc-update,
+// rtc-rollover, pio-bench, mmio-bench and spin-bench.
+//
 // # Adding a test
 //
 // Add a file src/test_x.c with

@@ -5,6 +5,7 @@ import (
 	"debug/elf"
 	"fmt"
 	"os/exec"
+	"slices"
 )
 
 const (
@@ -80,15 +81,22 @@ func staticBusybox() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("initramfs: busybox not found; %s", install)
 	}
-	f, err := elf.Open(file)
+	dynamic, err := needsLibraries(file)
 	if err != nil {
 		return "", fmt.Errorf("initramfs: %s: %w", file, err)
 	}
-	defer f.Close()
-	for _, segment := range f.Progs {
-		if segment.Type == elf.PT_INTERP {
-			return "", fmt.Errorf("initramfs: %s is not a static program; %s", file, install)
-		}
+	if dynamic {
+		return "", fmt.Errorf("initramfs: %s is not a static program; %s", file, install)
 	}
 	return file, nil
+}
+
+// needsLibraries tells whether a program names a dynamic loader.
+func needsLibraries(file string) (bool, error) {
+	f, err := elf.Open(file)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	return slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }), nil
 }

@@ -56,7 +56,7 @@ static void from_start_info(uint64_t p)
 {
 	const struct start_info *si = (const struct start_info *)p;
 	if (si->magic != START_INFO_MAGIC)
-		return; /* the boot test says so */
+		return; /* and the boot test finds no memory map */
 	boot.rsdp = si->rsdp;
 	copy_cmdline(si->cmdline);
 	if (si->modules) {

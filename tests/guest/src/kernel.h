@@ -79,6 +79,8 @@ void delay_us(uint64_t us);
 /* check "tick-rate": a periodic interrupt comes at about this rate. Ticks may be merged when the host
    is late and made up for afterwards, so a third of them is enough, and there are several tries. */
 bool ticks_at(unsigned vector, unsigned hz);
+/* quiet: no interrupt of this vector for so long, once those on their way have arrived. */
+bool quiet(unsigned vector, uint64_t us);
 #define WAIT_US(condition, us)                                                                 \
 	({                                                                                     \
 		uint64_t deadline_ = now_us() + (us);                                          \
@@ -87,6 +89,9 @@ bool ticks_at(unsigned vector, unsigned hz);
 			__builtin_ia32_pause();                                                \
 		met_;                                                                          \
 	})
+
+/* For what has to happen: a met condition does not wait, and a busy host may be away for long. */
+#define SOON 1000000
 
 #define PIT_HZ 1193182
 #define PM_TIMER_HZ 3579545

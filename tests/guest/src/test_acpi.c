@@ -25,7 +25,7 @@ static void fadt(const uint8_t *f)
 	uint16_t smi = (uint16_t)read32(a + 48), control = (uint16_t)read32(a + 64);
 	if (smi && !(inw(control) & 1))
 		outb(smi, f[52]); /* ACPI_ENABLE */
-	check(WAIT_US(inw(control) & 1, 100000), "sci-enabled", "PM1 control %04x", inw(control));
+	check(WAIT_US(inw(control) & 1, SOON), "sci-enabled", "PM1 control %04x", inw(control));
 	value("century", "%02x", f[108]);
 }
 

@@ -4,22 +4,23 @@
 #define DATA_PORT 0x60
 #define STATUS 0x64 /* 0 output full, 1 input full, 2 system flag, 5 from the mouse */
 #define NOTHING 0x100
+#define ANSWER_US 200000
 
 static void command(uint8_t c)
 {
-	WAIT_US(!(inb(STATUS) & 2), 20000);
+	WAIT_US(!(inb(STATUS) & 2), ANSWER_US);
 	outb(STATUS, c);
 }
 
 static void data(uint8_t d)
 {
-	WAIT_US(!(inb(STATUS) & 2), 20000);
+	WAIT_US(!(inb(STATUS) & 2), ANSWER_US);
 	outb(DATA_PORT, d);
 }
 
 static unsigned answer(void)
 {
-	if (!WAIT_US(inb(STATUS) & 1, 20000))
+	if (!WAIT_US(inb(STATUS) & 1, ANSWER_US))
 		return NOTHING;
 	return inb(DATA_PORT);
 }
@@ -75,7 +76,7 @@ TEST(i8042)
 	value("mouse-id", "%02x %02x %u", ack, answer(), from_mouse);
 	command(0xd3); /* a byte as if from the mouse */
 	data(0x5a);
-	WAIT_US(inb(STATUS) & 1, 20000);
+	WAIT_US(inb(STATUS) & 1, ANSWER_US);
 	from_mouse = inb(STATUS) & 0x20;
 	value("write-mouse-buffer", "%02x %u", answer(), from_mouse);
 	command(0xd2); /* a byte as if from the keyboard */

@@ -24,7 +24,7 @@ TEST(pmtimer)
 		outb(PORT_B, 1);
 		pit_set(2, 0, PIT_TICKS);
 		uint32_t start = inl(port);
-		WAIT_US(inb(PORT_B) & OUT, 100000);
+		WAIT_US(inb(PORT_B) & OUT, SOON);
 		got = (inl(port) - start) & MASK;
 		near = got > want - want / 10 && got < want + want / 10;
 	}

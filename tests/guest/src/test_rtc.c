@@ -48,7 +48,7 @@ static void put_decimal(uint8_t reg, unsigned v)
 
 static void date(void)
 {
-	WAIT_US(!(get(REG_A) & UIP), 10000);
+	WAIT_US(!(get(REG_A) & UIP), SOON);
 	unsigned century = decoded(CENTURY), year = decoded(YEAR), month = decoded(MONTH), day = decoded(DAY);
 	unsigned hours = decoded(HOURS), minutes = decoded(MINUTES), seconds = decoded(SECONDS);
 	check(century >= 19 && century <= 21 && year < 100, "year", "%u%02u", century, year);
@@ -142,7 +142,7 @@ TEST_SLOW(rtc_update, "rtc-update")
 	check(uip, "uip", "never seen");
 	check(WAIT_US(irq_count[IRQ8] > first + 1, 2000000), "update-again", "no second interrupt");
 	uint64_t us = now_us() - start;
-	check(us > 900000 && us < 1200000, "one-second", "%lu us", us);
+	check(us > 800000 && us < 1500000, "one-second", "%lu us", us);
 	unsigned after = decoded(SECONDS);
 	check(after == (before + 1) % 60, "seconds", "%u, then %u", before, after);
 	cli();
@@ -164,7 +164,7 @@ TEST_SLOW(rtc_rollover, "rtc-rollover")
 		put_decimal(to[i].reg, to[i].set);
 	set(REG_B, HOURS24);
 	WAIT_US(decoded(SECONDS) != 59, 3000000);
-	WAIT_US(!(get(REG_A) & UIP), 10000);
+	WAIT_US(!(get(REG_A) & UIP), SOON);
 	value("rollover", "%02u%02u-%02u-%02u %02u:%02u", decoded(CENTURY), decoded(YEAR), decoded(MONTH), decoded(DAY),
 	      decoded(HOURS), decoded(MINUTES));
 }

@@ -34,7 +34,7 @@ static bool start(unsigned apic_id)
 	for (unsigned i = 0; i < 2; i++) {
 		lapic_ipi(apic_id, ICR_STARTUP | TRAMPOLINE >> 12);
 		/* The second one is for processors that missed the first. */
-		if (WAIT_US(ap_running, i ? 200000 : 20000))
+		if (WAIT_US(ap_running, i ? SOON : 20000))
 			return true;
 	}
 	return false;
@@ -44,7 +44,7 @@ static bool ping(unsigned apic_id)
 {
 	uint32_t before = irq_count[VECTOR_PING];
 	lapic_ipi(apic_id, 0x4000 | VECTOR_PING);
-	return WAIT_US(irq_count[VECTOR_PING] == before + 1, 100000);
+	return WAIT_US(irq_count[VECTOR_PING] == before + 1, SOON);
 }
 
 TEST(smp)

@@ -9,6 +9,7 @@
 #define CALIBRATIONS 3
 
 uint64_t tsc_khz = 1000000;
+static uint64_t tsc_start; /* counting from here, the product below does not overflow for weeks */
 
 void pit_set(unsigned channel, unsigned mode, unsigned count)
 {
@@ -53,6 +54,7 @@ static bool calibrate(void)
 
 void time_init(void)
 {
+	tsc_start = rdtsc();
 	check(calibrate(), "calibration", "OUT of PIT channel 2 never rose; the TSC is taken for 1 GHz");
 }
 
@@ -74,6 +76,17 @@ bool ticks_at(unsigned vector, unsigned hz)
 	return check(false, "tick-rate", "%u interrupts in %lu ms at %u Hz", ticks, ms, hz);
 }
 
-uint64_t now_us(void) { return rdtsc() * 1000 / tsc_khz; }
+uint64_t now_us(void) { return (rdtsc() - tsc_start) * 1000 / tsc_khz; }
 
 void delay_us(uint64_t us) { WAIT_US(false, us); }
+
+bool quiet(unsigned vector, uint64_t us)
+{
+	for (unsigned i = 0; i < 5; i++) {
+		uint32_t before = irq_count[vector];
+		delay_us(us);
+		if (irq_count[vector] == before)
+			return true;
+	}
+	return false;
+}

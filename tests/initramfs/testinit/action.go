@@ -22,7 +22,7 @@ import (
 //	wait-powerbutton  power off when the power button is pressed
 //	shell             /bin/sh on the console, then power off
 //
-// One that returns did not work, or says so by a nil error.
+// An action ends the machine: it returns only if that failed.
 func actions() map[string]func() error {
 	return map[string]func() error{
 		"poweroff":         early.PowerOff,

@@ -69,7 +69,7 @@ func main() {
 	action, ok := actions()[name]
 	if !ok {
 		complain(fmt.Errorf("no action is named %q", name))
-		action = early.PowerOff
+		name, action = "poweroff", early.PowerOff
 	}
 	say("action %s", name)
 	complain(action())
