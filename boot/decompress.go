@@ -14,12 +14,12 @@ import "github.com/govmm/govmm/boot/payload"
 //
 //	format  packed   Go here    C tool    automatic choice
 //	lz4     14.1 MB     6 ms     10 ms    host
-//	zstd     9.2 MB    65 ms    110 ms    host
+//	zstd     9.2 MB    65 ms    100 ms    host
 //	gzip    10.8 MB   127 ms    260 ms    host
-//	xz       7.8 MB   684 ms    540 ms    guest
+//	xz       7.8 MB   684 ms    520 ms    guest
 //	lzma     8.4 MB   987 ms    510 ms    guest
 //	bzip2   11.2 MB  1800 ms   1650 ms    guest
-//	lzo     12.8 MB        -    100 ms    guest, always
+//	lzo     12.8 MB        -    110 ms    guest, always
 //
 // Where the guest's kernel code is interpreted (Config.GuestSlow) the host
 // unpacks whatever it can.

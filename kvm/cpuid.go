@@ -45,7 +45,13 @@ func (c *VCPU) SetCPUID(entries []CPUIDEntry) error {
 // CPUID returns what the CPUID instruction answers on this vCPU
 // (KVM_GET_CPUID2).
 func (c *VCPU) CPUID() ([]CPUIDEntry, error) {
-	return getCPUID(c.fd, reqGetCPUID2)
+	entries, err := getCPUID(c.fd, reqGetCPUID2)
+	// Older kernels (Linux 6.1 is one) leave the count as it was; what they did
+	// not fill in is zero, which no leaf is.
+	for len(entries) > 0 && entries[len(entries)-1] == (CPUIDEntry{}) {
+		entries = entries[:len(entries)-1]
+	}
+	return entries, err
 }
 
 // getCPUID reads a table of unknown length: KVM says E2BIG until it fits.

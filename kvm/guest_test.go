@@ -97,16 +97,14 @@ func mapRAM(tb testing.TB, size int) []byte {
 
 // run runs the vCPU, over signals, until an exit, which must be for want.
 func (g *guest) run(tb testing.TB, want ExitReason) {
-	tb.Helper()
 	for {
 		got, err := g.cpu.Run()
-		if err != nil {
-			tb.Fatal(err)
-		}
+		must(tb, err)
 		if got == ExitIntr {
 			continue
 		}
 		if got != want {
+			tb.Helper()
 			g.explain(tb, got)
 			tb.Fatalf("exit %s, want %s", got, want)
 		}
@@ -134,8 +132,8 @@ func (g *guest) explain(tb testing.TB, reason ExitReason) {
 }
 
 func must(tb testing.TB, err error) {
-	tb.Helper()
 	if err != nil {
+		tb.Helper()
 		tb.Fatal(err)
 	}
 }

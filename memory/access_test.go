@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// newHoleMemory has, at small addresses' cost, every kind of border: RAM that
-// ends at 0xc0000000, RAM that adjoins a ROM, a hole, and RAM from 4 GiB.
+// newHoleMemory has every kind of border: RAM that ends where a ROM begins, a
+// ROM that adjoins RAM, RAM that adjoins RAM, a hole, and RAM from 4 GiB.
 func newHoleMemory(tb testing.TB) *Memory {
 	m := newMemory(tb, 4*gib)
 	rom, err := m.Add("rom", ROM, 3*gib, PageSize)
@@ -110,7 +110,7 @@ func TestSpan(t *testing.T) {
 	}
 	must(t, m.Zero(border-3, 6))
 	must(t, m.ReadAt(got, border-6))
-	if want := []byte("acr\x00\x00\x00\x00\x00\x00he border"); !bytes.Equal(got, want) {
+	if want := []byte("acr\x00\x00\x00\x00\x00\x00e border"); !bytes.Equal(got, want) {
 		t.Errorf("after Zero %q, want %q", got, want)
 	}
 }

@@ -42,7 +42,8 @@ func addressSpaceLimit() uint64 {
 // HostLimit returns the lowest limit that this process's memory is under: of
 // its memory cgroup (version 2 or 1) and the cgroups around it, and its
 // address space. It returns false when there is none. A machine whose RAM is
-// larger would be refused by the host, or killed once it uses it.
+// larger would be refused by the host, or killed once it uses it. An error
+// means that the limits could not be read, which is no reason not to try.
 func HostLimit() (Limit, bool, error) {
 	return hostLimit(os.DirFS("/"), addressSpaceLimit())
 }

@@ -20,7 +20,7 @@ const (
 // I440FXOptions says what the host bridge reports.
 type I440FXOptions struct {
 	// PAMChanged, if not nil, is told the seven programmable attribute map
-	// registers whenever they may have changed: which parts of 0xC0000 to
+	// registers at each Reset and when the guest changes them: which parts of 0xC0000 to
 	// 0xFFFFF read and write RAM rather than ROM.
 	PAMChanged func(pam [7]uint8)
 }

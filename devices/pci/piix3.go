@@ -33,8 +33,8 @@ type PIIX3Options struct {
 	// Reset is called when the guest asks for a reset at port 0xCF9.
 	Reset func(reason string)
 	// ELCRChanged, if not nil, is told which interrupt inputs are
-	// level-triggered (bit n is IRQ n) at power-on, at each reset, and when
-	// the guest changes it. An interrupt controller that has the register
+	// level-triggered (bit n is IRQ n) at each Reset, power-on included, and
+	// when the guest changes it. An interrupt controller that has the register
 	// itself, as KVM's does, answers the ports before they get here, and needs
 	// to be told the reset value only.
 	ELCRChanged func(level uint16)
@@ -98,7 +98,7 @@ func NewPIIX3(o PIIX3Options) *PIIX3 {
 		Config: c, router: o.Router, reset: o.Reset, changed: o.ELCRChanged, firmware: o.Firmware,
 		log: bus.NewGuestLog(o.Log, c.Name()),
 	}
-	p.Reset()
+	p.powerOn()
 	return p
 }
 
@@ -130,13 +130,18 @@ func (p *PIIX3) Reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.Config.Reset()
+	p.powerOn()
+	if p.changed != nil {
+		p.changed(p.s.ELCR)
+	}
+}
+
+// powerOn sets the state that is not in configuration space, or follows it.
+func (p *PIIX3) powerOn() {
 	p.route()
 	p.s = PIIX3State{}
 	if p.firmware {
 		p.s.ELCR = firmwareELCR
-	}
-	if p.changed != nil {
-		p.changed(p.s.ELCR)
 	}
 }
 

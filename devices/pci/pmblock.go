@@ -131,12 +131,13 @@ func (b pmBlock) Read(offset uint64, data []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.flag()
+	ticks := b.timerTicks() // once: the bytes of an access belong together
 	for i := range data {
-		data[i] = b.read(offset + uint64(i))
+		data[i] = b.read(offset+uint64(i), ticks)
 	}
 }
 
-func (b pmBlock) read(offset uint64) uint8 {
+func (b pmBlock) read(offset, ticks uint64) uint8 {
 	var v uint64
 	switch offset &^ 3 {
 	case PM1EventBlock:
@@ -144,7 +145,7 @@ func (b pmBlock) read(offset uint64) uint8 {
 	case PM1ControlBlock:
 		v = uint64(b.s.Control)
 	case PMTimerBlock:
-		v = b.timerTicks() & (2*pmTimerHalf - 1)
+		v = ticks & (2*pmTimerHalf - 1)
 	case GPE0Block:
 		v = uint64(b.s.GPEStatus) | uint64(b.s.GPEEnable)<<16
 	}

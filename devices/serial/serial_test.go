@@ -133,7 +133,9 @@ func TestOUT2GatesTheLine(t *testing.T) {
 	p.out(regMCR, mcrOUT2)
 	p.wantLine(true, 1, "OUT2 on")
 	p.out(regMCR, mcrOUT2|mcrLoop)
-	p.wantLine(false, 1, "loopback turns the OUT2 pin off")
+	p.wantLine(true, 1, "loopback leaves the gate open")
+	p.out(regMCR, mcrLoop)
+	p.wantLine(false, 1, "OUT2 off in loopback")
 	p.out(regMCR, mcrOUT2)
 	p.wantLine(true, 2, "OUT2 back")
 }

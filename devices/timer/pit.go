@@ -75,7 +75,7 @@ func (p *PIT) Reset() {
 	defer p.mu.Unlock()
 	p.timer.Stop()
 	t := p.now()
-	p.s = PITState{}
+	p.s = PITState{Ticks: TickState{Generation: p.s.Ticks.Generation + 1}}
 	for i := range p.s.Counters {
 		c := &p.s.Counters[i]
 		c.Gate = i != 2

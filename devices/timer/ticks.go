@@ -22,17 +22,22 @@ type TickState struct {
 	Refused    bool          // the last one fired was not accepted
 	Fired      time.Duration // when the last one was fired
 	Any        bool          // Fired is valid
+	Tried      bool          // one was fired since the counter was programmed
 	Generation uint64        // counts the times the counter was programmed
 }
 
 // due adds n ticks.
 func (s *TickState) due(n int64) { s.Owed = min(s.Owed+n, maxOwed) }
 
-// restart forgets the backlog when the guest programs the counter anew. A tick
-// that was due before remains, as it would be pending in the controller.
+// restart forgets the backlog when the guest programs the counter anew: what was
+// owed to the old rate is not wanted at the new one. A first tick that was due
+// but not fired yet remains, as it would be pending in the controller.
 func (s *TickState) restart() {
 	s.Owed = min(s.Owed, 1)
-	s.Refused = false
+	if s.Tried {
+		s.Owed = 0
+	}
+	s.Refused, s.Tried = false, false
 	s.Generation++
 }
 
@@ -42,7 +47,7 @@ func (s *TickState) take(now time.Duration) bool {
 		return false
 	}
 	s.Owed--
-	s.Fired, s.Any = now, true
+	s.Fired, s.Any, s.Tried = now, true, true
 	return true
 }
 

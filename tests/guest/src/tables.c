@@ -78,7 +78,7 @@ const struct acpi_header *acpi_table(const char *signature, unsigned skip)
 static bool find_s5(const struct acpi_header *t, uint8_t *slp_typa)
 {
 	const uint8_t *p = (const uint8_t *)(t + 1), *end = (const uint8_t *)t + t->length;
-	for (; p + 12 <= end; p++) {
+	for (; p + 9 <= end; p++) { /* the shortest form there is, and the byte of a BytePrefix */
 		if (read32((uint64_t)p) != 0x5f35535f || p[4] != 0x12)
 			continue;
 		p += 5;

@@ -87,8 +87,10 @@ static void periodic(void)
 	ticks_at(IRQ8, 1024);
 	cli();
 	set(REG_B, HOURS24);
+	set(REG_A, 0x20); /* no tick between the two reads */
 	get(REG_C);
 	value("c-read", "%02x", get(REG_C));
+	set(REG_A, RATE_1024HZ);
 
 	/* The datasheet sets the flag without the interrupt enabled too; QEMU does not. */
 	report("pf-without-pie", "%s", WAIT_US(get(REG_C) & 0x40, 3000) ? "set" : "clear");

@@ -103,8 +103,16 @@ func LoopbackUp() error {
 	return nil
 }
 
+// Drain waits until what was written to the console has been sent. A serial
+// line is slow, and its driver's buffer is lost when the machine ends.
+func Drain() {
+	// Not every console is a terminal that can tell; then nothing is lost.
+	_ = unix.IoctlSetInt(int(os.Stdout.Fd()), unix.TCSBRK, 1)
+}
+
 // PowerOff ends the machine. It returns only if the kernel refuses.
 func PowerOff() error {
+	Drain()
 	unix.Sync()
 	return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 }

@@ -41,6 +41,7 @@ func main() {
 	if mode, _ := early.Parameter(cmdline, "demo"); mode != "batch" {
 		command = interact()
 	}
+	early.Drain()
 	unix.Sync()
 	warn(unix.Reboot(command))
 	select {} // halted, or refused: returning would be a panic

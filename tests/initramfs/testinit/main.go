@@ -72,6 +72,7 @@ func main() {
 		name, action = "poweroff", early.PowerOff
 	}
 	say("action %s", name)
+	early.Drain()
 	complain(action())
 	// Here the action did not end the machine. Returning would be a panic.
 	say("still here")
