@@ -152,7 +152,7 @@ func (c *coder) putExtras() {
 	}
 	for _, a := range x.attrs {
 		if c.n.attr(a.name) == nil {
-			c.n.attrs = append(c.n.attrs, attribute{name: a.name, value: a.value})
+			c.n.attrs = append(c.n.attrs, attribute{name: a.name, value: a.value, kept: true})
 		}
 	}
 	for _, n := range x.children {
@@ -163,11 +163,11 @@ func (c *coder) putExtras() {
 	}
 }
 
-// copy returns an element to be written that stands for one that was read.
+// copy returns an element to be written for one that was read and that no field has.
 func (n *node) copy() *node {
-	m := &node{name: n.name, text: n.text, src: n}
+	m := &node{name: n.name, text: n.text, src: n, kept: true}
 	for _, a := range n.attrs {
-		m.attrs = append(m.attrs, attribute{name: a.name, value: a.value})
+		m.attrs = append(m.attrs, attribute{name: a.name, value: a.value, kept: true})
 	}
 	for _, c := range n.children {
 		m.append(c.copy())

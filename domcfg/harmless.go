@@ -56,7 +56,7 @@ func newerHarmless() []rule {
 	}
 	for _, p := range []string{
 		"metadata", "perf", "memory@dumpCore", "vcpu@placement", "os/bootmenu@timeout",
-		"os/loader@*", "os/type@*", "cpu@check", "cpu@migratable", "cpu/model@fallback", "cpu/model@vendor_id",
+		"os/loader@*", "os/type@*", "cpu@check", "cpu@migratable", "cpu/model@fallback",
 		"cpu/topology@dies", "cpu/topology@clusters", "cpu@deprecated_features",
 		"features/hap@state", "features/vmport@state", "features/vmport", "features/ioapic",
 		"features/ioapic@driver", "features/smm", "features/smm@state",

@@ -18,6 +18,7 @@ type node struct {
 	line, column int    // 0 in a node that is about to be written
 	src          *node  // for such a node: where it was read, if it was
 
+	kept     bool // about to be written: no field has it
 	used     bool // while reading: some field took this element
 	textUsed bool
 }
@@ -26,7 +27,7 @@ type node struct {
 type attribute struct {
 	name, value  string
 	line, column int
-	used         bool
+	kept, used   bool // as in a node
 }
 
 func (n *node) attr(name string) *attribute {

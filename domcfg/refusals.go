@@ -120,7 +120,7 @@ func newerRefusals() []rule {
 		"os@firmware", "os/firmware", "os/nvram", "os/nvram@*", "os/bios", "os/dtb", "os/acpi",
 		"os/init", "os/initarg", "os/initenv", "os/initdir", "os/inituser", "os/initgroup", "os/idmap",
 		// CPU and features.
-		"cpu/cache", "cpu/numa", "cpu/maxphysaddr",
+		"cpu/cache", "cpu/model@vendor_id", "cpu/numa", "cpu/maxphysaddr",
 		"cpu/topology/*",
 		"features/hyperv", "features/kvm", "features/xen", "features/pvspinlock", "features/privnet",
 		"features/smm@*", "features/pmu", "features/vmcoreinfo", "features/gic", "features/htm",
@@ -171,7 +171,7 @@ func newerRefusals() []rule {
 		{path: "clock/timer", when: attrIs("name", "armvtimer"), reason: newer + ": a timer of ARM"},
 	}
 	for _, p := range paths {
-		rules = append(rules, rule{path: p, reason: newer})
+		rules = append(rules, rule{path: p, newer: true, reason: newer})
 	}
 	return rules
 }

@@ -12,6 +12,7 @@ type rule struct {
 	path   string                    // steps from below the root, "*" for any; "@name" at the end for an attribute
 	value  func(string) bool         // nil for any value (attribute) or text (element)
 	when   func(*Domain, *node) bool // nil for always; the node is the element
+	newer  bool                      // only what no field has, being newer than the document
 	reason string
 }
 
@@ -90,7 +91,7 @@ func (s ruleSet) walk(d *Domain, root *node, report func(n *node, attr, what, re
 	var visit func(n *node, kind string)
 	visit = func(n *node, kind string) {
 		r := s.find(kind, func(r rule) bool {
-			return (r.value == nil || r.value(strings.TrimSpace(n.text))) && (r.when == nil || r.when(d, n))
+			return (!r.newer || n.kept) && (r.value == nil || r.value(strings.TrimSpace(n.text))) && (r.when == nil || r.when(d, n))
 		})
 		if r != nil {
 			what := ""
@@ -102,7 +103,7 @@ func (s ruleSet) walk(d *Domain, root *node, report func(n *node, attr, what, re
 		}
 		for _, a := range n.attrs {
 			r := s.find(kind+"@"+a.name, func(r rule) bool {
-				return (r.value == nil || r.value(a.value)) && (r.when == nil || r.when(d, n))
+				return (!r.newer || a.kept) && (r.value == nil || r.value(a.value)) && (r.when == nil || r.when(d, n))
 			})
 			if r != nil {
 				report(n, a.name, a.name+"="+strconv.Quote(clip(a.value)), r.reason)

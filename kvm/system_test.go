@@ -255,3 +255,20 @@ func kvmResources(t *testing.T) []string {
 	}
 	return list
 }
+
+// TestSupportedHyperVCPUID: the leaves begin with the vendor leaf, or the
+// kernel says that it has no such ioctl.
+func TestSupportedHyperVCPUID(t *testing.T) {
+	s := openSystem(t)
+	entries, err := s.SupportedHyperVCPUID()
+	if s.CheckExtension(CapSysHyperVCPUID) == 0 {
+		if !errors.Is(err, unix.ENOTTY) && !errors.Is(err, unix.EINVAL) {
+			t.Errorf("without %s: %v, want ENOTTY or EINVAL", CapSysHyperVCPUID, err)
+		}
+		return
+	}
+	must(t, err)
+	if len(entries) == 0 || entries[0].Function != 0x40000000 {
+		t.Errorf("got %+v", entries)
+	}
+}

@@ -343,3 +343,37 @@ func TestVFIODevice(t *testing.T) {
 	must(t, d.Close())
 	must(t, d.Close())
 }
+
+// TestSMI: with SMM the next entry is in system management mode; without it the
+// kernel refuses (api.rst, KVM_SMI).
+func TestSMI(t *testing.T) {
+	lockThread(t)
+	g := newGuest(t, guestConfig{irqChip: true}, outLoop...)
+	err := g.cpu.SMI()
+	if g.vm.CheckExtension(CapX86SMM) == 0 {
+		if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOTTY) {
+			t.Errorf("without %s: %v, want EINVAL or ENOTTY", CapX86SMM, err)
+		}
+		return
+	}
+	must(t, err)
+	e, err := g.cpu.Events()
+	must(t, err)
+	if e.S.Pening == 0 {
+		t.Errorf("no SMI is pending: %+v", e.S)
+	}
+}
+
+// TestAPICBase: the run page shows IA32_APIC_BASE after a Run.
+func TestAPICBase(t *testing.T) {
+	lockThread(t)
+	g := newGuest(t, guestConfig{irqChip: true}, outLoop...)
+	g.run(t, ExitIO)
+	const bootProcessor, enabled = 1 << 8, 1 << 11
+	if got := g.cpu.Exit().APICBase(); got != 0xfee00000|enabled|bootProcessor {
+		t.Errorf("APIC base %#x", got)
+	}
+	if g.cpu.Exit().InSMM() {
+		t.Error("the guest is in SMM")
+	}
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -25,26 +26,26 @@ interpret the guest's kernel code. check says so: small test kernels run there,
 stock kernels do not boot.
 
 The exit code is 0 when machines can run, 4 when not.`,
-		Args: cobra.NoArgs,
+		Example: `  govmm check
+  govmm check --json`,
+		Args: argsNone,
 		RunE: func(c *cobra.Command, _ []string) error {
 			r, err := vmm.Check(c.Context(), device)
 			if r == nil {
-				return hostExit(err)
+				return &exitCode{hostCode(err), err}
 			}
+			print := printReport
 			if asJSON {
-				e := json.NewEncoder(a.stdout)
-				e.SetIndent("", "  ")
-				if err := e.Encode(r); err != nil {
-					return err
-				}
-			} else if err := printReport(a.stdout, r); err != nil {
+				print = printJSON
+			}
+			if err := print(a.stdout, r); err != nil {
 				return err
 			}
-			if err != nil {
-				return hostExit(err)
-			}
-			if !r.Usable() {
-				return &exitCode{code: exitHost}
+			switch {
+			case err != nil:
+				return &exitCode{exitHost, err}
+			case !r.Usable():
+				return &exitCode{exitHost, errors.New("this host's KVM lacks what every machine needs")}
 			}
 			return nil
 		},
@@ -52,6 +53,12 @@ The exit code is 0 when machines can run, 4 when not.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
 	cmd.Flags().StringVar(&device, "device", "/dev/kvm", "KVM device to check")
 	return cmd
+}
+
+func printJSON(w io.Writer, r *vmm.HostReport) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
 }
 
 // printReport prints in the manner of virt-host-validate.

@@ -1,110 +1,133 @@
 package main
 
 import (
+	"bytes"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"os"
 	"sync"
-	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/govmm/govmm/vmm"
+	"github.com/govmm/govmm/domcfg"
 )
 
-// console joins the machine's first console to the user's terminal.
-type console struct {
-	in     *os.File
-	out    io.Writer
-	escape func()
+// escapeByte is ^] (GS), which leaves the console as it does in virsh.
+const escapeByte = 0x1d
 
-	terminal *terminal
-	pty      *os.File
-	copying  sync.WaitGroup
-	once     sync.Once
-	stderr   *rawWriter
-}
-
-func newConsole(in *os.File, out io.Writer, escape func()) *console {
-	return &console{in: in, out: out, escape: escape}
-}
-
-// input is what the user types. Where it is a terminal, ^] calls escape; what
-// comes from a file or a pipe is passed on as it is.
-func (c *console) input() io.Reader {
-	if !isTerminal(c.in) {
-		return c.in
+// joinConsole makes standard input and output the host end of the machine's
+// first console if that is a pty, unless a device of type stdio has them
+// already. It reports whether the machine uses them now.
+//
+// A pty in between would add nothing but the loss of what the guest prints last:
+// a pty forgets what its reader has not taken yet when the other end closes.
+func joinConsole(d *domcfg.Domain) (joined bool, err error) {
+	if err := d.SetDefaults(rand.Reader); err != nil {
+		return false, err
 	}
-	return &escapeReader{r: c.in, escape: c.escape}
+	serials := d.Devices.Serials
+	for _, s := range serials {
+		if s.Type == domcfg.CharStdio {
+			return true, nil
+		}
+	}
+	if len(serials) == 0 || serials[0].Type != domcfg.CharPTY {
+		return false, nil
+	}
+	serials[0].Type = domcfg.CharStdio
+	return true, nil
 }
 
-func (c *console) output() io.Writer { return c.out }
+// console is the user's end of the machine's console.
+//
+// What comes from a file or a pipe goes to the guest as it is. A terminal's keys
+// go through a pipe of the kernel, which holds what a busy guest has not taken
+// yet (64 KiB), so that the escape key is seen also when the guest hangs.
+type console struct {
+	input *os.File // for the machine
 
-// attach puts the terminal into raw mode and, when the machine's console is a
-// pty, joins it to that; one of type stdio was joined when it was made. It does
-// nothing when the machine has no such console.
-func (c *console) attach(m *vmm.Machine, stderr *rawWriter) error {
-	device, ok := m.Console()
-	if !ok || device.Type != "pty" && device.Type != "stdio" {
+	tty     *terminal // nil: standard input is not a terminal, and the rest is unused
+	keys    *os.File  // the terminal to read
+	own     bool      // keys is a file of our own, whose Read can be interrupted
+	pipe    *os.File  // where the keys go: input is its other end
+	reading sync.WaitGroup
+}
+
+// openConsole prepares standard input, and leaves a terminal as it is until
+// start.
+func openConsole(stdin *os.File) (*console, error) {
+	c := &console{input: stdin, keys: stdin}
+	if !isTerminal(stdin) {
+		return c, nil
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	c.tty, c.input, c.pipe = &terminal{file: stdin}, r, w
+	// A second description of the terminal can be non-blocking without the shell
+	// finding its own so. Another user's terminal (after su) cannot be opened;
+	// then a blocked Read ends with the process.
+	descriptor(stdin, func(fd int) {
+		flags := os.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY
+		if f, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", fd), flags, 0); err == nil {
+			c.keys, c.own = f, true
+		}
+	})
+	return c, nil
+}
+
+// start puts a terminal into raw mode and passes its keys on until ^] is among
+// them, which calls escape.
+func (c *console) start(escape func()) error {
+	if c.tty == nil {
 		return nil
 	}
-	c.stderr = stderr
-	if device.Type == "pty" {
-		pty, err := os.OpenFile(device.Path, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
-		if err != nil {
-			return fmt.Errorf("console: %w", err)
-		}
-		c.pty = pty
-		c.copying.Go(func() { io.Copy(c.out, pty) })
-		// This one may stay blocked on the terminal; it ends with the process.
-		go io.Copy(pty, c.input())
-	}
-	t, err := openTerminal(c.in)
-	if err != nil {
-		c.detach()
+	if err := c.tty.makeRaw(); err != nil {
 		return err
 	}
-	c.terminal = t
-	stderr.raw.Store(t.raw)
+	passOn := func() {
+		if copyKeys(c.pipe, c.keys) {
+			escape()
+		}
+		c.pipe.Close() // the guest's input is at its end
+	}
+	if c.own {
+		c.reading.Go(passOn)
+	} else {
+		go passOn()
+	}
 	return nil
 }
 
-// detach shows what the machine has printed to the end, and restores the
-// terminal. It is called after the machine was closed, which ends its ptys.
-func (c *console) detach() {
-	c.once.Do(func() {
-		if c.pty != nil {
-			c.copying.Wait()
-			c.pty.Close()
+// copyKeys copies until an error, the end, or the escape key.
+func copyKeys(to io.Writer, from io.Reader) (escaped bool) {
+	buf := make([]byte, 4096)
+	for {
+		n, err := from.Read(buf)
+		if bytes.IndexByte(buf[:n], escapeByte) >= 0 {
+			return true // what was typed before it reaches nobody any more
 		}
-		if c.terminal != nil {
-			c.terminal.restore()
-			c.stderr.raw.Store(false)
+		if _, writeErr := to.Write(buf[:n]); writeErr != nil || err != nil {
+			return false
 		}
-	})
+	}
 }
 
-// rawWriter is standard error, where a line feed needs a carriage return while
-// the terminal is in raw mode.
-type rawWriter struct {
-	w   io.Writer
-	raw atomic.Bool
-}
-
-// Write writes p, line by line.
-func (r *rawWriter) Write(p []byte) (int, error) {
-	if !r.raw.Load() {
-		return r.w.Write(p)
+// close stops reading and restores the terminal. Keys that were not read stay
+// for whoever is next. Closing again does nothing.
+func (c *console) close() {
+	if c.tty == nil {
+		return
 	}
-	out := make([]byte, 0, len(p)+8)
-	for _, b := range p {
-		if b == '\n' {
-			out = append(out, '\r')
-		}
-		out = append(out, b)
+	c.tty.restore()
+	c.input.Close()
+	c.pipe.Close()
+	if c.own {
+		_ = c.keys.SetReadDeadline(time.Unix(1, 0)) // fails only when closed
+		c.reading.Wait()
+		c.keys.Close()
 	}
-	if _, err := r.w.Write(out); err != nil {
-		return 0, err
-	}
-	return len(p), nil
 }

@@ -13,18 +13,19 @@ func (a *app) dumpxmlCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "dumpxml FILE",
 		Short: "Print a domain file as govmm understands it",
-		Long: `dumpxml prints the canonical form of a domain file: defaults written out,
-units in KiB, addresses and port numbers filled in as "run" would assign them.
-The same file always gives the same output, and the output, read again, gives
-itself. A missing uuid stays missing: each run gets another one. Files that this version cannot run are printed all the same.`,
+		Long: `dumpxml prints the canonical form of a domain file ("-" is the standard input):
+defaults written out, units in KiB, addresses and port numbers filled in as
+"run" would assign them. The same file always gives the same output, and the
+output, read again, gives itself. A missing uuid stays missing: each run gets
+another one. Files that this version cannot run are printed all the same.`,
 		Example: `  govmm dumpxml vm.xml
   govmm dumpxml - < vm.xml`,
-		Args:              cobra.ExactArgs(1),
+		Args:              argsFILE(false),
 		ValidArgsFunction: xmlFiles,
 		RunE: func(_ *cobra.Command, args []string) error {
 			j := a.judge(args[0])
 			if j.domain == nil {
-				return j.err
+				return a.report(j)
 			}
 			return dumpxml(a.stdout, j.domain)
 		},

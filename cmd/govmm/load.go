@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,59 +15,64 @@ import (
 
 // judgement is what the domain parser says of one file.
 type judgement struct {
-	domain   *domcfg.Domain // nil if the file is not valid
-	warnings []domcfg.Warning
-	refusals []domcfg.Refusal
-	err      error // nil, or an exitCode
+	domain *domcfg.Domain // nil if it is not valid or could not be read
+	code   int            // exitOK if it can be run
+	said   []string       // warnings, then errors or refusals, one a line
 }
 
 // judge reads and judges one domain file. "-" is the standard input.
-func (a *app) judge(name string) judgement {
-	r, close, err := a.open(name)
+func (a *app) judge(name string) *judgement {
+	j := &judgement{}
+	r, err := a.open(name)
 	if err != nil {
-		return judgement{err: err}
-	}
-	defer close()
-	d, warnings, err := domcfg.Parse(name, r)
-	j := judgement{domain: d, warnings: warnings}
-	if err != nil {
-		j.domain = nil
-		code := exitInvalid
-		if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
-			code = exitError // the file could not be read to its end
-		}
-		j.err = &exitCode{code, err}
+		j.fail(exitError, "govmm: ", err)
 		return j
 	}
-	j.refusals = domcfg.Unsupported(d)
-	if len(j.refusals) > 0 {
-		j.err = &exitCode{code: exitUnsupported}
+	defer r.Close()
+	d, warnings, err := domcfg.Parse(name, r)
+	for _, w := range warnings {
+		j.said = append(j.said, w.String())
+	}
+	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+		j.fail(exitError, "govmm: ", err) // it could not be read to its end
+		return j
+	}
+	if err != nil {
+		j.fail(exitInvalid, "", err)
+		return j
+	}
+	j.domain = d
+	for _, r := range domcfg.Unsupported(d) {
+		j.fail(exitUnsupported, "", r)
 	}
 	return j
 }
 
-func (a *app) open(name string) (r io.Reader, close func(), err error) {
+func (a *app) open(name string) (io.ReadCloser, error) {
 	if name == "-" {
-		return a.stdin, func() {}, nil
+		return io.NopCloser(a.stdin), nil
 	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	return f, func() { f.Close() }, nil
+	return os.Open(name)
 }
 
-// report prints warnings, refusals and errors, one a line, as compilers do.
-func (a *app) report(j judgement) {
-	for _, w := range j.warnings {
-		fmt.Fprintf(a.stderr, "%v\n", w)
+// fail notes what is wrong, each line after prefix.
+func (j *judgement) fail(code int, prefix string, err error) {
+	j.code = code
+	for line := range strings.Lines(err.Error()) {
+		j.said = append(j.said, prefix+strings.TrimSuffix(line, "\n"))
 	}
-	if j.err != nil && len(j.refusals) == 0 {
-		fmt.Fprintf(a.stderr, "%v\n", j.err)
+}
+
+// report prints what there is to say of a file, as compilers do, and returns
+// its exit code as an error.
+func (a *app) report(j *judgement) error {
+	for _, line := range j.said {
+		fmt.Fprintln(a.stderr, line)
 	}
-	for _, r := range j.refusals {
-		fmt.Fprintf(a.stderr, "%v\n", r)
+	if j.code == exitOK {
+		return nil
 	}
+	return &exitCode{code: j.code}
 }
 
 // xmlFiles completes the names of XML files.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,33 +17,52 @@ type logFlags struct {
 	format string
 }
 
+func logLevels() []string { return []string{"debug", "info", "warn", "error"} }
+
+func logFormats() []string { return []string{"text", "json"} }
+
 func (f *logFlags) register(root *cobra.Command) {
 	flags := root.PersistentFlags()
-	flags.StringVar(&f.level, "log-level", "warn", "lowest level of log lines on standard error: debug, info, warn, error")
+	flags.StringVar(&f.level, "log-level", "warn", "log lines to print on standard error: debug, info, warn or error and worse")
 	flags.StringVar(&f.format, "log-format", "text", "form of log lines: text, json")
-	complete := func(name string, values ...string) {
-		// The flag was defined three lines above, so this cannot fail.
-		_ = root.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	complete(root, "log-level", logLevels())
+	complete(root, "log-format", logFormats())
+}
+
+// complete makes shells offer a flag's values. The flag must have been defined.
+func complete(c *cobra.Command, flag string, values []string) {
+	err := c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	if err != nil {
+		panic(err)
 	}
-	complete("log-level", "debug", "info", "warn", "error")
-	complete("log-format", "text", "json")
+}
+
+// oneOf checks the value of a flag that has only a few.
+func oneOf(flag, value string, values []string) error {
+	if slices.Contains(values, value) {
+		return nil
+	}
+	return fmt.Errorf("--%s=%s is not one of %s", flag, value, strings.Join(values, ", "))
 }
 
 // logger makes the logger that the flags ask for, writing to w.
 func (f *logFlags) logger(w io.Writer) (*slog.Logger, error) {
+	if err := oneOf("log-level", f.level, logLevels()); err != nil {
+		return nil, err
+	}
+	if err := oneOf("log-format", f.format, logFormats()); err != nil {
+		return nil, err
+	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.level)); err != nil {
-		return nil, fmt.Errorf("--log-level=%s is not one of debug, info, warn, error", f.level)
+		return nil, err
 	}
 	options := &slog.HandlerOptions{Level: level}
-	switch f.format {
-	case "text":
-		options.ReplaceAttr = shortTime
-		return slog.New(slog.NewTextHandler(w, options)), nil
-	case "json":
+	if f.format == "json" {
 		return slog.New(slog.NewJSONHandler(w, options)), nil
 	}
-	return nil, fmt.Errorf("--log-format=%s is not one of text, json", f.format)
+	options.ReplaceAttr = shortTime
+	return slog.New(slog.NewTextHandler(w, options)), nil
 }
 
 // shortTime leaves the date out: a person reads the text form as it comes.

@@ -5,8 +5,9 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -43,11 +44,14 @@ func main() {
 }
 
 // run is main without the process around it.
-func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
-	app := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+func run(args []string, stdin, stdout, stderr *os.File) int {
+	app := &app{stdin: stdin, stdout: stdout, stderr: &screen{file: stderr}}
 	root := app.rootCommand()
 	root.SetArgs(args)
-	err := root.Execute()
+	err := known(root, args)
+	if err == nil {
+		err = root.Execute()
+	}
 	if err == nil {
 		return exitOK
 	}
@@ -58,15 +62,21 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 			return code
 		}
 	}
-	fmt.Fprintf(stderr, "govmm: %v\n", err)
+	app.sayf("%v", err)
 	return code
 }
 
 // app is what all commands share.
 type app struct {
-	stdin          *os.File
-	stdout, stderr io.Writer
-	log            logFlags
+	stdin, stdout *os.File
+	stderr        *screen
+	logging       logFlags
+	log           *slog.Logger // as the flags say
+}
+
+// sayf tells the user something that is not the output of a command.
+func (a *app) sayf(format string, args ...any) {
+	fmt.Fprintf(a.stderr, "govmm: "+format+"\n", args...)
 }
 
 func (a *app) rootCommand() *cobra.Command {
@@ -79,13 +89,17 @@ Linux KVM. It needs neither libvirtd nor QEMU.`,
   govmm validate *.xml     judge files without running them
   govmm dumpxml vm.xml     the file as govmm understands it
   govmm check              what this host can do`,
+		PersistentPreRunE: func(*cobra.Command, []string) (err error) {
+			a.log, err = a.logging.logger(a.stderr)
+			return err
+		},
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	a.log.register(root)
+	a.logging.register(root)
 	root.AddCommand(
 		a.runCommand(),
 		a.validateCommand(),
@@ -93,8 +107,46 @@ Linux KVM. It needs neither libvirtd nor QEMU.`,
 		a.checkCommand(),
 		a.versionCommand(),
 	)
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fmt.Errorf("%w (see govmm %s --help)", err, c.Name())
-	})
+	root.SetFlagErrorFunc(usageError)
 	return root
+}
+
+// known reports a command that there is none of, with those of similar names.
+func known(root *cobra.Command, args []string) error {
+	c, rest, err := root.Find(args)
+	if err == nil || len(rest) == 0 {
+		return nil
+	}
+	hint := ""
+	if near := c.SuggestionsFor(rest[0]); len(near) > 0 {
+		hint = "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usageError(root, fmt.Errorf("there is no command %q%s", rest[0], hint))
+}
+
+// usageError adds to what is wrong with a command line where the right one is
+// described.
+func usageError(c *cobra.Command, err error) error {
+	return fmt.Errorf("%w (see %s --help)", err, c.CommandPath())
+}
+
+// argsFILE wants one FILE, or with more any number of them.
+func argsFILE(more bool) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) == 0:
+			return usageError(c, errors.New("FILE is missing"))
+		case len(args) > 1 && !more:
+			return usageError(c, fmt.Errorf("one FILE at a time, not %d", len(args)))
+		}
+		return nil
+	}
+}
+
+// argsNone wants no arguments.
+func argsNone(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError(c, fmt.Errorf("%q is too much: there are no arguments", args[0]))
+	}
+	return nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -14,33 +13,33 @@ func (a *app) validateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate FILE...",
 		Short: "Judge domain files without running them",
-		Long: `validate reads each file and reports everything that is wrong with it, and
-everything this version of govmm would refuse to run, in the words of "run".
-It judges the file alone: a missing image or bridge is no error, unless --host
-asks this host too.`,
+		Long: `validate reads each FILE ("-" is the standard input) and reports everything
+that is wrong with it, and everything that this version of govmm would refuse
+to run, in the words of "run". It judges the file alone: a missing image or
+bridge is no error, unless --host asks this host too.
+
+The exit code is that of the worst file: 2 not valid, 1 cannot be read, 3 valid
+but not supported, 4 this host cannot run it, 0 all can be run.`,
 		Example: `  govmm validate vm.xml
   govmm validate --host /etc/libvirt/qemu/*.xml`,
-		Args:              cobra.MinimumNArgs(1),
+		Args:              argsFILE(true),
 		ValidArgsFunction: xmlFiles,
 		RunE: func(c *cobra.Command, args []string) error {
 			worst := exitOK
 			for _, name := range args {
 				j := a.judge(name)
-				if j.err == nil && host {
-					if err := vmm.CheckDomain(c.Context(), j.domain, vmm.Options{}); err != nil {
-						j.err = hostExit(err)
+				if j.code == exitOK && host {
+					if err := vmm.CheckDomain(c.Context(), j.domain, vmm.Options{Log: a.log}); err != nil {
+						j.fail(hostCode(err), name+": ", err)
 					}
 				}
-				a.report(j)
-				code := exitOK
-				if e := (*exitCode)(nil); errors.As(j.err, &e) {
-					code = e.code
-				} else if j.err != nil {
-					code = exitError
+				_ = a.report(j) // the worst one is returned
+				worst = worse(worst, j.code)
+				if j.code != exitOK || quiet {
+					continue
 				}
-				worst = worse(worst, code)
-				if !quiet && code == exitOK {
-					fmt.Fprintf(a.stdout, "%s: valid\n", name)
+				if _, err := fmt.Fprintf(a.stdout, "%s: valid\n", name); err != nil {
+					return err
 				}
 			}
 			if worst != exitOK {
@@ -49,7 +48,7 @@ asks this host too.`,
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&host, "host", false, "also check that this host can run them: files, devices, memory, KVM")
+	cmd.Flags().BoolVar(&host, "host", false, "also check that this host can run them: files, memory, KVM")
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "say nothing of valid files")
 	return cmd
 }

@@ -1,7 +1,6 @@
 package initramfs_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,7 +26,7 @@ type guest struct {
 	t       *testing.T
 	cmd     *exec.Cmd
 	console net.Conn
-	lines   *bufio.Reader
+	seen    *transcript
 	monitor net.Conn
 	events  *json.Decoder
 }
@@ -67,7 +67,7 @@ func boot(t *testing.T, image string, cmdline string, args ...string) *guest {
 		}
 	})
 	g := &guest{t: t, cmd: cmd, console: accept(t, console), monitor: accept(t, monitor)}
-	g.lines, g.events = bufio.NewReader(g.console), json.NewDecoder(g.monitor)
+	g.seen, g.events = newTranscript(g.console), json.NewDecoder(g.monitor)
 	g.command("qmp_capabilities")
 	return g
 }
@@ -116,7 +116,7 @@ func (g *guest) event(name string) map[string]any {
 			Error map[string]any
 		}
 		if err := g.events.Decode(&message); err != nil {
-			g.t.Fatalf("waiting for the event %s: %v; the console since then:\n%s", name, err, strings.Join(g.rest(), "\n"))
+			g.t.Fatalf("waiting for the event %s: %v; the console since then:\n%s", name, err, g.seen.rest())
 		}
 		if message.Error != nil {
 			g.t.Fatalf("QEMU: %v", message.Error)
@@ -127,31 +127,76 @@ func (g *guest) event(name string) map[string]any {
 	}
 }
 
-// expect reads the console until it shows a text.
+// expect waits until the console shows a text, after what was expected before.
 func (g *guest) expect(text string) {
 	g.t.Helper()
-	var seen strings.Builder
-	for !strings.Contains(seen.String(), text) {
-		c, err := g.lines.ReadByte()
-		if err != nil {
-			g.t.Fatalf("waiting for %q: %v; the console since then:\n%s", text, err, seen.String())
-		}
-		seen.WriteByte(c)
+	found := g.seen.wait(func(rest string) bool { return strings.Contains(rest, text) })
+	rest := g.seen.rest()
+	if !found {
+		g.t.Fatalf("waiting for %q; the console ended with:\n%s", text, rest)
 	}
+	g.seen.skip(strings.Index(rest, text) + len(text))
 }
 
-// rest reads the console to its end.
-func (g *guest) rest() []string {
-	g.t.Helper()
-	text, err := io.ReadAll(g.lines)
-	if err != nil {
-		g.t.Fatal(err)
+// lines waits for the end of the console and returns what is on it.
+func (g *guest) lines() []string {
+	g.seen.wait(func(string) bool { return false })
+	return strings.Split(strings.ReplaceAll(g.seen.rest(), "\r", ""), "\n")
+}
+
+// transcript is what a console has shown. It is read all the time: a console
+// that nobody reads stops the guest.
+type transcript struct {
+	mu      sync.Mutex
+	changed *sync.Cond
+	text    []byte
+	ended   bool
+}
+
+func newTranscript(r io.Reader) *transcript {
+	s := &transcript{}
+	s.changed = sync.NewCond(&s.mu)
+	go func() {
+		_, _ = io.Copy(s, r) // an error is an end like another
+		s.mu.Lock()
+		s.ended = true
+		s.mu.Unlock()
+		s.changed.Broadcast()
+	}()
+	return s
+}
+
+func (s *transcript) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	s.text = append(s.text, p...)
+	s.mu.Unlock()
+	s.changed.Broadcast()
+	return len(p), nil
+}
+
+// wait waits for a condition, or for the end, when it returns false.
+func (s *transcript) wait(until func(rest string) bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !until(string(s.text)) {
+		if s.ended {
+			return false
+		}
+		s.changed.Wait()
 	}
-	var lines []string
-	for line := range strings.Lines(string(text)) {
-		lines = append(lines, strings.TrimRight(line, "\r\n"))
-	}
-	return lines
+	return true
+}
+
+func (s *transcript) rest() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return string(s.text)
+}
+
+func (s *transcript) skip(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.text = s.text[n:]
 }
 
 // send types at the console.
@@ -194,7 +239,7 @@ func TestInitReports(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines := g.rest()
+	lines := g.lines()
 	wanted := []string{
 		"init: up",
 		"init: release " + kernel.Release,

@@ -1,0 +1,273 @@
+package domcfg
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// bootable is a domain that this version honours in full, with a place for more in its line 5.
+func bootable(xml string) string {
+	return "<domain type='kvm'>\n<name>a</name>\n<memory>65536</memory>\n<os><type>hvm</type><kernel>/k</kernel></os>\n" + xml + "\n</domain>\n"
+}
+
+func withDevices(xml string) string { return bootable("<devices>" + xml + "</devices>") }
+
+func parse(t *testing.T, xml string) (*Domain, []Warning) {
+	t.Helper()
+	d, warnings, err := Parse("vm.xml", strings.NewReader(xml))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, warnings
+}
+
+// TestHonoured has what this version honours: there must be neither refusal nor warning.
+func TestHonoured(t *testing.T) {
+	for _, xml := range []string{
+		bootable(""),
+		bootable("<uuid>4dea22b31d52d8f32516782e98ab3fa0</uuid><title>t</title><description>d</description>"),
+		bootable("<currentMemory>65536</currentMemory>"),
+		bootable("<currentMemory unit='MiB'>64</currentMemory>"),
+		bootable("<vcpu current='3'>3</vcpu>"),
+		bootable("<features><acpi/><apic/><pae/><hap/></features>"),
+		bootable("<cpu/>"),
+		bootable("<cpu match='exact'><topology sockets='4' cores='1' threads='1'/></cpu>"),
+		bootable("<cpu mode='custom'/>"),
+		bootable("<clock offset='utc'><timer name='rtc' tickpolicy='delay'/><timer name='pit' tickpolicy='delay'/><timer name='hpet' present='no'/></clock>"),
+		bootable("<clock offset='utc'><timer name='tsc' present='yes'/><timer name='kvmclock' present='yes'/><timer name='hypervclock' present='no'/></clock>"),
+		bootable("<on_poweroff>restart</on_poweroff><on_reboot>destroy</on_reboot><on_crash>restart</on_crash>"),
+		bootable("<blkiotune/><memtune/><memoryBacking/><cputune/>"),
+		withDevices("<serial type='null'/><serial type='stdio'/><serial type='file'><source path='/l'/></serial><serial type='pty'/>"),
+		withDevices("<serial type='pty'><target type='isa-serial' port='0'><model name='isa-serial'/></target><alias name='s'/></serial>"),
+		withDevices("<console type='pty'/>"),
+		withDevices("<console type='stdio'><target type='serial' port='0'/></console>"),
+		withDevices("<memballoon model='none'/>"),
+		withDevices("<controller type='usb' model='none'/>"),
+		withDevices("<video><model type='none'/></video>"),
+		"<domain type='kvm'><name>a</name><memory>9</memory><os><type arch='i686' machine='pc-1.0'>hvm</type><kernel>/k</kernel><initrd>/i</initrd><cmdline>c</cmdline></os></domain>",
+		"<domain type='kvm'><name>a</name><memory>9</memory><os><type arch='x86_64' machine='pc-i440fx-7.2'>hvm</type><kernel>/k</kernel><smbios mode='emulate'/></os></domain>",
+	} {
+		d, warnings := parse(t, xml)
+		for _, w := range warnings {
+			t.Errorf("%s\nwarns: %s", xml, w)
+		}
+		for _, r := range Unsupported(d) {
+			t.Errorf("%s\nis refused: %s", xml, r)
+		}
+		if err := d.SetDefaults(testRandom()); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.AssignAddresses(); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range Unsupported(d) {
+			t.Errorf("%s\nis refused when it is completed: %s", xml, r)
+		}
+	}
+}
+
+// reports returns warnings and refusals of a domain, without the file's name.
+func reportsOf(t *testing.T, xml string) (warnings, refusals []string) {
+	t.Helper()
+	d, ws := parse(t, xml)
+	for _, w := range ws {
+		warnings = append(warnings, strings.TrimPrefix(w.String(), "vm.xml:"))
+	}
+	for _, r := range Unsupported(d) {
+		if r.Error() != r.String() {
+			t.Errorf("a refusal's Error and String differ: %q and %q", r.Error(), r)
+		}
+		refusals = append(refusals, strings.TrimPrefix(r.String(), "vm.xml:"))
+	}
+	return warnings, refusals
+}
+
+func TestRefusals(t *testing.T) {
+	os := func(inner string) string {
+		return "<domain type='kvm'><name>a</name><memory>9</memory>\n<os>" + inner + "</os></domain>"
+	}
+	for _, c := range []struct{ xml, want string }{
+		{strings.Replace(bootable(""), "kvm", "xen", 1), `1:9: type="xen": reserved to Xen`},
+		{strings.Replace(bootable(""), "kvm", "lxc", 1), `1:9: type="lxc": reserved to LXC`},
+		{strings.Replace(bootable(""), "kvm", "kqemu", 1), `1:9: type="kqemu": another hypervisor's`},
+		{os("<type>hvm</type>"), `2:1: os: without <kernel>`},
+		{os("<type>linux</type><kernel>/k</kernel>"), `2:5: os/type: "linux": reserved to Xen`},
+		{os("<type>exe</type><kernel>/k</kernel>"), `2:5: os/type: "exe": reserved to containers`},
+		{os("<type arch='ppc64'>hvm</type><kernel>/k</kernel>"), `2:11: os/type: arch="ppc64": govmm runs x86_64 and i686`},
+		{os("<type machine='q35'>hvm</type><kernel>/k</kernel>"), `2:11: os/type: machine="q35": the machine is not`},
+		{os("<type machine='isapc'>hvm</type><kernel>/k</kernel>"), `2:11: os/type: machine="isapc": the machine is not`},
+		{os("<type>hvm</type><kernel>/k</kernel><loader>/l</loader>"), `2:40: os/loader: firmware is not`},
+		{os("<type>hvm</type><kernel>/k</kernel><smbios mode='host'/>"), `2:48: os/smbios: mode="host": SMBIOS values`},
+		{os("<type>hvm</type><kernel>/k</kernel><bios useserial='yes'/>"), `2:40: os/bios: newer than the format's document, and not honoured`},
+		{bootable("<bootloader>/b</bootloader>"), `5:1: bootloader: reserved to Xen`},
+		{bootable("<bootloader_args>x</bootloader_args>"), `5:1: bootloader_args: reserved to Xen`},
+		{bootable("<sysinfo type='fwcfg'/>"), `5:10: sysinfo: type="fwcfg": not in this version`},
+		{bootable("<currentMemory>65535</currentMemory>"), `5:1: currentMemory: less than <memory> needs a memory balloon`},
+		{bootable("<memoryBacking><hugepages/></memoryBacking>"), `5:16: memoryBacking/hugepages: huge pages`},
+		{bootable("<memoryBacking><locked/></memoryBacking>"), `5:16: memoryBacking/locked: newer than`},
+		{bootable("<blkiotune><weight>500</weight></blkiotune>"), `5:12: blkiotune/weight: limits by cgroup`},
+		{bootable("<memtune><hard_limit>9</hard_limit></memtune>"), `5:10: memtune/hard_limit: limits by cgroup`},
+		{bootable("<memtune><soft_limit>9</soft_limit></memtune>"), `5:10: memtune/soft_limit: limits by cgroup`},
+		{bootable("<memtune><swap_hard_limit>9</swap_hard_limit></memtune>"), `5:10: memtune/swap_hard_limit: limits by cgroup`},
+		{bootable("<memtune><min_guarantee>9</min_guarantee></memtune>"), `5:10: memtune/min_guarantee: a guaranteed minimum`},
+		{bootable("<vcpu cpuset='1'>1</vcpu>"), `5:7: vcpu: cpuset="1": tying CPUs`},
+		{bootable("<vcpu current='1'>2</vcpu>"), `5:7: vcpu: current="1": CPUs that are offline`},
+		{bootable("<vcpu placement='auto'>2</vcpu>"), `5:7: vcpu: placement="auto": newer than`},
+		{bootable("<cputune><vcpupin vcpu='0' cpuset='1'/></cputune>"), `5:10: cputune/vcpupin: tying CPUs`},
+		{bootable("<cputune><shares>9</shares></cputune>"), `5:10: cputune/shares: limits by cgroup`},
+		{bootable("<cputune><period>9</period></cputune>"), `5:10: cputune/period: newer than`},
+		{bootable("<cpu><model>qemu64</model></cpu>"), `5:6: cpu/model: CPU models`},
+		{bootable("<cpu match='strict'/>"), `5:6: cpu: match="strict": demands on the host's CPU`},
+		{bootable("<cpu mode='host-passthrough'/>"), `5:6: cpu: mode="host-passthrough": newer than`},
+		{bootable("<cpu><topology sockets='1' cores='2' threads='1'/></cpu>"), `5:6: cpu/topology: sockets of more than one core`},
+		{bootable("<cpu><numa/></cpu>"), `5:6: cpu/numa: newer than`},
+		{bootable("<on_poweroff>preserve</on_poweroff>"), `5:1: on_poweroff: "preserve": this action`},
+		{bootable("<on_reboot>rename-restart</on_reboot>"), `5:1: on_reboot: "rename-restart": this action`},
+		{bootable("<on_crash>coredump-destroy</on_crash>"), `5:1: on_crash: "coredump-destroy": this action`},
+		{bootable("<features><hyperv/></features>"), `5:11: features/hyperv: newer than`},
+		{bootable("<features><vmport/></features>"), `5:11: features/vmport: newer than`},
+		{bootable("<features><vmport state='on'/></features>"), `5:19: features/vmport: state="on": newer than`},
+		{bootable("<clock offset='localtime'/>"), `5:8: clock: offset="localtime": a clock other than utc`},
+		{bootable("<clock offset='timezone' timezone='UTC'/>"), `5:8: clock: offset="timezone": a clock other than utc`},
+		{bootable("<clock offset='variable'/>"), `5:8: clock: offset="variable": a clock other than utc`},
+		{bootable("<clock offset='utc'><timer name='platform'/></clock>"), `5:21: clock/timer: the platform timer is reserved to Xen`},
+		{bootable("<clock offset='utc'><timer name='hpet'/></clock>"), `5:21: clock/timer: the HPET is not`},
+		{bootable("<clock offset='utc'><timer name='rtc' track='wall'/></clock>"), `5:39: clock/timer: track="wall": a track`},
+		{bootable("<clock offset='utc'><timer name='rtc' tickpolicy='catchup'/></clock>"), `5:39: clock/timer: tickpolicy="catchup": this tick policy`},
+		{bootable("<clock offset='utc'><timer name='pit' tickpolicy='discard'/></clock>"), `5:39: clock/timer: tickpolicy="discard": this tick policy`},
+		{bootable("<clock offset='utc'><timer name='pit' present='no'/></clock>"), `5:39: clock/timer: present="no": a pc without this timer`},
+		{bootable("<clock offset='utc'><timer name='tsc' frequency='9'/></clock>"), `5:39: clock/timer: frequency="9": a TSC frequency`},
+		{bootable("<clock offset='utc'><timer name='tsc' mode='auto'/></clock>"), `5:39: clock/timer: mode="auto": a TSC mode`},
+		{bootable("<qemu:commandline xmlns:qemu='u'><qemu:arg value='-s'/></qemu:commandline>"), `5:1: qemu:commandline: newer than`},
+		{bootable("<iothreads>1</iothreads>"), `5:1: iothreads: newer than`},
+		{withDevices("<disk><source file='/a'/><target dev='hda'/></disk>"), `5:10: devices/disk: disks are not`},
+		{withDevices("<disk><source file='/a'/><target dev='xvda'/></disk>"), `5:10: devices/disk: disks are not`},
+		{withDevices("<disk><source file='/a'/><target dev='xvda' bus='xen'/></disk>"), `5:10: devices/disk: Xen's disk bus and drivers`},
+		{withDevices("<disk><driver name='tap'/><source file='/a'/><target dev='hda'/></disk>"), `5:10: devices/disk: Xen's disk bus and drivers`},
+		{withDevices("<filesystem><source dir='/a'/><target dir='t'/></filesystem>"), `5:10: devices/filesystem: host folders`},
+		{withDevices("<filesystem type='template'><source name='a'/><target dir='t'/></filesystem>"), `5:10: devices/filesystem: templates are reserved to OpenVZ`},
+		{withDevices("<controller type='scsi'/>"), `5:10: devices/controller: this controller is not`},
+		{withDevices("<controller type='virtio-serial'/>"), `5:10: devices/controller: this controller is not`},
+		{withDevices("<controller type='usb' model='nec-xhci'/>"), `5:10: devices/controller: this controller is not`},
+		{withDevices("<hostdev type='usb'><source><address bus='1' device='2'/></source></hostdev>"), `5:10: devices/hostdev: host devices are not`},
+		{withDevices("<hostdev mode='capabilities' type='net'><source/></hostdev>"), `5:10: devices/hostdev: capabilities are reserved to LXC`},
+		{withDevices("<smartcard mode='host'/>"), `5:10: devices/smartcard: smartcards are not`},
+		{withDevices("<interface type='user'/>"), `5:10: devices/interface: network interfaces are not`},
+		{withDevices("<input type='tablet' bus='usb'/>"), `5:10: devices/input: this input device is not`},
+		{withDevices("<input type='tablet'/>"), `5:10: devices/input: this input device is not`},
+		{withDevices("<input type='mouse' bus='xen'/>"), `5:10: devices/input: reserved to Xen`},
+		{withDevices("<graphics type='vnc'/>"), `5:10: devices/graphics: displays are not`},
+		{withDevices("<graphics type='rdp'/>"), `5:10: devices/graphics: reserved to VirtualBox`},
+		{withDevices("<video><model type='vga'/></video>"), `5:10: devices/video: video devices are not`},
+		{withDevices("<video><model type='xen'/></video>"), `5:10: devices/video: reserved to Xen`},
+		{withDevices("<video><model type='vbox'/></video>"), `5:10: devices/video: reserved to VirtualBox`},
+		{withDevices("<serial type='tcp'><source host='a' service='1'/></serial>"), `5:18: devices/serial: type="tcp": this host end`},
+		{withDevices("<serial type='pty'><target type='usb-serial'/></serial>"), `5:37: devices/serial/target: type="usb-serial": this serial port`},
+		{withDevices("<serial type='pty'><target><model name='16550a'/></target></serial>"), `5:44: devices/serial/target/model: name="16550a": this serial port`},
+		{withDevices("<serial type='file'><source path='/a' append='on'/></serial>"), `5:48: devices/serial/source: append="on": newer than`},
+		{withDevices("<serial type='pty'><log file='/a'/></serial>"), `5:29: devices/serial/log: newer than`},
+		{withDevices("<console type='vc'/>"), `5:19: devices/console: type="vc": this host end`},
+		{withDevices("<console type='pty'><target type='virtio'/></console>"), `5:38: devices/console/target: type="virtio": this console`},
+		{withDevices("<console type='pty'><target type='xen'/></console>"), `5:38: devices/console/target: type="xen": reserved to Xen`},
+		{withDevices("<parallel type='null'/>"), `5:10: devices/parallel: parallel ports are not`},
+		{withDevices("<channel type='pty'><target type='virtio'/></channel>"), `5:10: devices/channel: channels are not`},
+		{withDevices("<sound model='ac97'/>"), `5:10: devices/sound: sound cards are not`},
+		{withDevices("<watchdog model='ib700'/>"), `5:10: devices/watchdog: watchdogs are not`},
+		{withDevices("<memballoon model='virtio'/>"), `5:22: devices/memballoon: model="virtio": the memory balloon`},
+		{withDevices("<memballoon model='xen'/>"), `5:10: devices/memballoon: reserved to Xen`},
+		{withDevices("<tpm model='tpm-tis'/>"), `5:10: devices/tpm: newer than`},
+	} {
+		_, refusals := reportsOf(t, c.xml)
+		if len(refusals) != 1 || !strings.HasPrefix(refusals[0], c.want) {
+			t.Errorf("%s\nis refused as %q\nwant           %q", c.xml, refusals, c.want)
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	for _, c := range []struct {
+		xml  string
+		want []string
+	}{
+		{strings.Replace(bootable(""), "kvm", "qemu", 1), []string{`1:9: type="qemu": runs on KVM, as type="kvm" does`}},
+		{strings.Replace(bootable(""), "kvm'", "kvm' id='3'", 1), []string{`1:20: id="3": ignored: only a running domain has an id`}},
+		{strings.Replace(bootable(""), "<kernel>", "<boot dev='hd'/><bootmenu enable='no'/><kernel>", 1), []string{
+			`4:21: os/boot: ignored: the domain boots its <kernel> directly`, `4:37: os/bootmenu: ignored: the domain boots its <kernel> directly`}},
+		{bootable("<sysinfo type='smbios'/>"), []string{`5:1: sysinfo: ignored: <smbios mode="sysinfo"/> in <os> would make use of it`}},
+		{bootable("<cputune><vcpupin vcpu='1' cpuset='0'/></cputune>"), []string{`5:19: cputune/vcpupin: vcpu="1": ignored: the domain has no such CPU`}},
+		{bootable("<metadata><x/></metadata>"), []string{`5:1: ignored: newer than the format's document: element <metadata>: it has no effect on the machine`}},
+		{bootable("<resource><partition>/m</partition></resource>"), []string{`5:1: ignored: newer than the format's document: element <resource>: cgroups are made where govmm is started`}},
+		{bootable("<pm/><seclabel type='none'/>"), []string{
+			`5:1: ignored: newer than the format's document: element <pm>: the guest is offered no sleep states`,
+			`5:6: ignored: newer than the format's document: element <seclabel>: security labels are the business of what starts govmm`}},
+		{bootable("<vcpu placement='static'>1</vcpu>"), []string{`5:7: vcpu: ignored: newer than the format's document: attribute placement="static": it has no effect on the machine`}},
+		{bootable("<features><vmport state='off'/></features>"), []string{`5:11: features: ignored: newer than the format's document: element <vmport>: it has no effect on the machine`}},
+		{bootable("<clock offset='utc' adjustment='reset'/>"), []string{`5:21: clock: ignored: newer than the format's document: adjustment="reset": no adjustment is kept`}},
+		{bootable("<flavour/>"), []string{`5:1: ignored: unknown element <flavour>`}},
+		{bootable("<cpu colour='red'/>"), []string{`5:6: cpu: ignored: unknown attribute colour="red"`}},
+		{bootable("<vcpu>1</vcpu>\n<vcpu>2</vcpu>"), []string{`6:1: vcpu[2]: ignored: only the first <vcpu> counts`}},
+		{bootable("<features>acpi</features>"), []string{`5:1: features: ignored: text in an element that has none`}},
+		{withDevices("<emulator>/q</emulator>"), []string{`5:10: devices/emulator: ignored: govmm is the machine and runs no other program`}},
+		{withDevices("<controller type='ide'/>"), []string{`5:10: devices/controller: ignored: the board has this controller when a device needs it, and none does`}},
+		{withDevices("<controller type='usb'/>"), []string{`5:10: devices/controller: ignored: the board has this controller when a device needs it, and none does`}},
+		{withDevices("<input type='mouse' bus='ps2'/>"), []string{`5:10: devices/input: ignored: there is no PS/2 mouse or keyboard, and without a display nothing would move it`}},
+		{withDevices("<console type='pty' tty='/t'><source path='/t'/></console>"), []string{
+			`5:30: devices/console: tty="/t": ignored: it is told to the user, not taken`,
+			`5:47: devices/console/source: path="/t": ignored: the pty's name is given by the host`}},
+		{withDevices("<interface type='bridge'><source bridge='b'/><target dev='vnet0'/><script path='/s'/></interface>"), []string{
+			`5:63: devices/interface/target: dev="vnet0": ignored: names with vnet and vif are given out, not taken`,
+			`5:76: devices/interface/script: ignored: a script is only run for type="ethernet"`}},
+		{withDevices("<disk snapshot='no'><backingStore/><source file='/a'/><target dev='hda'/></disk>"), []string{
+			`5:16: devices/disk: ignored: newer than the format's document: attribute snapshot="no": it has no effect on the machine`,
+			`5:30: devices/disk: ignored: newer than the format's document: element <backingStore>: the image itself names what is behind it`}},
+	} {
+		warnings, _ := reportsOf(t, c.xml)
+		if !slices.Equal(warnings, c.want) {
+			t.Errorf("%s\nwarns %q\nwant  %q", c.xml, warnings, c.want)
+		}
+	}
+}
+
+// TestDocument checks that docs/domain-xml.md names everything that the tables do.
+func TestDocument(t *testing.T) {
+	data, err := os.ReadFile("../docs/domain-xml.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := make(map[string]bool)
+	for _, m := range regexp.MustCompile("`([^`]+)`").FindAllSubmatch(data, -1) {
+		named[string(m[1])] = true
+	}
+	for _, r := range slices.Concat(refusals(), harmless(), newerHarmless()) {
+		if !named[r.path] {
+			t.Errorf("docs/domain-xml.md does not name `%s`", r.path)
+		}
+	}
+}
+
+// TestRulePaths checks what the patterns of rules fit.
+func TestRulePaths(t *testing.T) {
+	for _, c := range []struct {
+		pattern, path string
+		want          bool
+	}{
+		{"cputune/*", "cputune/period", true},
+		{"cputune/*", "cputune", false},
+		{"cputune/*", "cputune/a/b", false},
+		{"cputune/*", "cputune/a@b", false},
+		{"cputune@*", "cputune@x", true},
+		{"devices/*/rom", "devices/disk/rom", true},
+		{"devices/*/rom", "devices/rom", false},
+		{"devices/*/rom", "devices/disk/rom/x", false},
+		{"devices/*/source@append", "devices/serial/source@append", true},
+		{"devices/*/source@append", "devices/serial/source@mode", false},
+		{"devices/*/address@*", "devices/disk/address@x", true},
+	} {
+		if got := matchPath(c.pattern, c.path); got != c.want {
+			t.Errorf("matchPath(%q, %q) = %v", c.pattern, c.path, got)
+		}
+	}
+}

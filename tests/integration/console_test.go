@@ -1,0 +1,153 @@
+package integration
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestPtyAndFile talks to a guest through the pty that the log names, while
+// its kernel writes all it has to say to a file.
+func TestPtyAndFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "log")
+	c := run(t, domain{
+		initrd:  cloudShell,
+		cmdline: "console=ttyS1 console=ttyS0 ignore_loglevel",
+		devices: "<serial type='pty'/><serial type='file'><source path='" + file + "'/></serial>",
+	}, "--console=none")
+	path := c.said(`serial port on a pseudo-terminal.* path=(/dev/pts/\d+)`)[1]
+	pty, err := os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY, 0)
+	must(t, err)
+	defer pty.Close()
+	g := c.on(t, pty)
+
+	g.expect(banner)
+	g.expect(prompt)
+	if got := g.shell("tty"); got != "/dev/ttyS0" {
+		t.Errorf("the shell is on %s", got)
+	}
+	if got := g.shell("echo $((6*7))"); got != "42" {
+		t.Errorf("6*7 is %s", got)
+	}
+	lines, err := strconv.Atoi(g.shell("dmesg | wc -l"))
+	must(t, err)
+	g.send("poweroff\n")
+	c.exit(0)
+	if got := c.out.String(); got != "" {
+		t.Errorf("with --console=none there is output: %q", got)
+	}
+
+	log, err := os.ReadFile(file)
+	must(t, err)
+	checkLog(t, log, lines)
+}
+
+// on is the guest's console at another terminal. Its output is that of the
+// process, too, for what is shown after a failure.
+func (c *command) on(t *testing.T, terminal *os.File) *guest {
+	g := newGuest(t, terminal)
+	go func() {
+		_, _ = io.Copy(g.out, terminal) // ends with an error when the other side is gone
+		g.out.end()
+	}()
+	return g
+}
+
+// checkLog looks for a whole kernel log: from its first message to its last, a
+// line for each of at least the given number, with times that never go back.
+func checkLog(t *testing.T, log []byte, lines int) {
+	t.Helper()
+	stamps := regexp.MustCompile(`(?m)^\[ *(\d+\.\d+)\] `).FindAllSubmatch(log, -1)
+	if len(stamps) < lines+1 {
+		t.Errorf("the file has %d lines of the kernel's, which had written %d, and ends with another", len(stamps), lines)
+	}
+	last := 0.0
+	for _, s := range stamps {
+		at, err := strconv.ParseFloat(string(s[1]), 64)
+		must(t, err)
+		if at < last {
+			t.Errorf("the file has a line of %g s after one of %g s", at, last)
+		}
+		last = at
+	}
+	for _, want := range []string{"] Linux version ", "] Command line: ", "] reboot: Power down"} {
+		if n := bytes.Count(log, []byte(want)); n != 1 {
+			t.Errorf("the file has %q %d times", want, n)
+		}
+	}
+	if t.Failed() {
+		t.Logf("the file:\n%s", log)
+	}
+}
+
+// TestTerminal runs govmm at a terminal, as people do: keys go to the guest as
+// they are, and ^] leaves, with the terminal as it was.
+func TestTerminal(t *testing.T) {
+	for _, kind := range []string{"stdio", "pty"} {
+		t.Run(kind, func(t *testing.T) {
+			master, slave := openTerminal(t)
+			before := settings(t, slave)
+			cmd := govmm("run", domain{
+				initrd: cloudShell, cmdline: "quiet", devices: "<serial type='" + kind + "'/>",
+			}.file(t))
+			cmd.Stdin, cmd.Stdout = slave, slave
+			c := start(t, newGuest(t, nil), cmd)
+			g := c.on(t, master)
+
+			g.expect(prompt)
+			g.send("cat\n")
+			g.send("typed\n")
+			g.expect(`typed\r\ntyped\r\n`) // by the guest's terminal and by cat; not by ours
+			g.send("\x03")                 // for cat, not for govmm
+			g.expect(prompt)
+			if settings(t, slave) == before {
+				t.Error("the terminal is not in raw mode while it is the guest's console")
+			}
+			g.send("\x1d")
+			c.exit(130)
+			c.said(regexp.QuoteMeta("govmm: stopped by ^]"))
+			if after := settings(t, slave); after != before {
+				t.Errorf("the terminal's settings are %s, were %s", after, before)
+			}
+		})
+	}
+}
+
+// openTerminal makes a terminal: what one types goes to master, what is shown
+// comes from there.
+func openTerminal(t *testing.T) (master, slave *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	must(t, err)
+	t.Cleanup(func() { master.Close() })
+	raw, err := master.SyscallConn()
+	must(t, err)
+	var number int
+	var failed error
+	must(t, raw.Control(func(fd uintptr) {
+		if failed = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0); failed == nil {
+			number, failed = unix.IoctlGetInt(int(fd), unix.TIOCGPTN)
+		}
+	}))
+	must(t, failed)
+	slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	must(t, err)
+	t.Cleanup(func() { slave.Close() })
+	return master, slave
+}
+
+// settings describes a terminal's settings.
+func settings(t *testing.T, terminal *os.File) string {
+	t.Helper()
+	termios, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
+	must(t, err)
+	return strings.TrimSpace(fmt.Sprintf("%+v", *termios))
+}

@@ -1,0 +1,121 @@
+package integration
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/govmm/govmm/vmm"
+)
+
+// pauseTime is how long a paused guest is watched, and jump how much of that
+// its clock may show at most.
+const (
+	pauseTime = 2 * time.Second
+	jump      = pauseTime / 2
+)
+
+// TestControl does to a live guest all that the library can: reset, pause,
+// resume, reset while paused, and the power button.
+func TestControl(t *testing.T) {
+	ctx := t.Context()
+	m := newMachine(t, domain{vcpus: 2, initrd: cloudShell, cmdline: "earlyprintk=ttyS0"})
+	events, cancel := m.Subscribe(16)
+	defer cancel()
+	must(t, m.Start())
+
+	// A kernel that has only begun.
+	m.expect("Linux version ")
+	must(t, m.Reset(ctx))
+	m.expect("Linux version ")
+	m.expect(prompt)
+
+	m.pauseAndResume()
+
+	must(t, m.Pause(ctx))
+	must(t, m.Reset(ctx))
+	if got := m.State(); got != vmm.StatePaused {
+		t.Errorf("after a reset while paused the machine is %v", got)
+	}
+	must(t, m.Resume(ctx))
+	m.expect("Linux version ")
+	m.expect(prompt)
+
+	must(t, m.Shutdown(ctx))
+	m.expect("reboot: Power down")
+	m.ends(vmm.CausePowerOff, "ACPI S5")
+	if got := m.State(); got != vmm.StateShutOff {
+		t.Errorf("at the end the machine is %v", got)
+	}
+
+	var got []vmm.EventKind
+	for e := range events {
+		got = append(got, e.Kind)
+	}
+	want := []vmm.EventKind{
+		vmm.EventStarted, vmm.EventReset,
+		vmm.EventPaused, vmm.EventResumed,
+		vmm.EventPaused, vmm.EventReset, vmm.EventResumed,
+		vmm.EventShutdown, vmm.EventEnded,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("events %v, want %v", got, want)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// pauseAndResume stops a guest that prints its clock all the time.
+func (m *machine) pauseAndResume() {
+	t := m.t
+	t.Helper()
+	m.send("while read u x </proc/uptime; do echo t=$u; done\n")
+	m.tick()
+	must(t, m.Pause(t.Context()))
+	if got := m.State(); got != vmm.StatePaused {
+		t.Errorf("the paused machine is %v", got)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), waitTime)
+	defer cancel()
+	must(t, m.out.quiet(ctx, pauseTime))
+	before := m.lastTick()
+	must(t, m.Resume(t.Context()))
+	if got := m.State(); got != vmm.StateRunning {
+		t.Errorf("the resumed machine is %v", got)
+	}
+	// The second one was surely made after the pause.
+	m.tick()
+	if after := m.tick(); after < before || after-before > jump {
+		t.Errorf("the guest's clock went from %v to %v over the pause", before, after)
+	}
+	m.send("\x03")
+	m.expect(prompt)
+}
+
+// tick waits for a reading of the guest's clock.
+func (m *machine) tick() time.Duration {
+	m.t.Helper()
+	return m.seconds(m.expect(`t=(\d+\.\d+)\r\n`)[1])
+}
+
+// lastTick is the last reading that was printed, past which it goes.
+func (m *machine) lastTick() time.Duration {
+	m.t.Helper()
+	return m.seconds(m.expect(`(?s).*t=(\d+\.\d+)\r\n`)[1])
+}
+
+func (m *machine) seconds(text string) time.Duration {
+	m.t.Helper()
+	s, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return time.Duration(s * float64(time.Second))
+}

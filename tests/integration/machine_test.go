@@ -1,0 +1,75 @@
+package integration
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/govmm/govmm/domcfg"
+	"github.com/govmm/govmm/vmm"
+)
+
+// machine is a machine of the library with its console.
+type machine struct {
+	*guest
+	*vmm.Machine
+	closeInput func() error
+}
+
+// newMachine builds a machine. The end of the test closes it.
+func newMachine(t *testing.T, d domain) *machine {
+	t.Helper()
+	config, warnings, err := domcfg.Parse("vm.xml", strings.NewReader(d.xml(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range warnings {
+		t.Errorf("%v", w)
+	}
+	stdin, keyboard := io.Pipe()
+	log := newTranscript()
+	m := &machine{guest: newGuest(t, keyboard), closeInput: keyboard.Close}
+	m.Machine, err = vmm.New(t.Context(), config, vmm.Options{
+		Log:    slog.New(slog.NewTextHandler(log, nil)),
+		Stdin:  stdin,
+		Stdout: m.out,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		m.shut()
+		if t.Failed() {
+			t.Logf("the machine's log:\n%s", log.tail())
+		}
+	})
+	return m
+}
+
+// shut gives back all the machine has, and its console.
+func (m *machine) shut() {
+	m.t.Helper()
+	if err := m.Close(); err != nil {
+		m.t.Errorf("close: %v", err)
+	}
+	if err := m.closeInput(); err != nil {
+		m.t.Errorf("close the console's input: %v", err)
+	}
+	m.out.end()
+}
+
+// ends waits for the machine's end and checks its cause.
+func (m *machine) ends(cause vmm.Cause, source string) {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(m.t.Context(), waitTime)
+	defer cancel()
+	exit, err := m.Wait(ctx)
+	if err != nil {
+		m.t.Fatalf("the machine does not end: %v", err)
+	}
+	if exit.Cause != cause || exit.Source != source {
+		m.t.Errorf("ended by %v, want %v (%s)", exit, cause, source)
+	}
+}

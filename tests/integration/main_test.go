@@ -1,0 +1,85 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"testing"
+	"time"
+
+	"github.com/govmm/govmm/tests/testhost/host"
+	"github.com/govmm/govmm/vmm"
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	exit, err := runAll(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "integration:", err)
+		exit = max(exit, 1)
+	}
+	os.Exit(exit)
+}
+
+// runAll runs the tests here, or on a test host, and returns the exit code.
+func runAll(m *testing.M) (int, error) {
+	if os.Getenv(assetsVariable) != "" || flag.Lookup("test.list").Value.String() != "" {
+		return m.Run(), nil
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	unfit := runsStockKernels(ctx)
+	if unfit != nil {
+		if err := host.Available(); err != nil {
+			return 1, fmt.Errorf("%w, and there can be no test host: %w", unfit, err)
+		}
+	}
+	dir, err := os.MkdirTemp("", "govmm-integration-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	if err := buildAssets(ctx, dir); err != nil {
+		return 1, err
+	}
+	if err := os.Setenv(assetsVariable, dir); err != nil {
+		return 1, err
+	}
+	if unfit == nil {
+		return m.Run(), nil
+	}
+	fmt.Fprintf(os.Stderr, "integration: %v; running on a test host\n", unfit)
+	return runInside(ctx)
+}
+
+// runsStockKernels tells why this host's KVM cannot run a stock kernel.
+func runsStockKernels(ctx context.Context) error {
+	report, err := vmm.Check(ctx, "")
+	switch {
+	case err != nil:
+		return fmt.Errorf("this host has no KVM to test with (%w)", err)
+	case !report.Usable():
+		return errors.New("this host's KVM lacks what govmm needs")
+	case report.Interpreted:
+		return errors.New("this host's KVM interprets guest kernel code")
+	}
+	return nil
+}
+
+// runInside runs this program, with the arguments it got, on a test host.
+func runInside(ctx context.Context) (int, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return 1, err
+	}
+	o := host.Options{Stdout: os.Stdout, Stderr: os.Stderr}
+	// The run inside knows its time limit and says where it hangs; only if
+	// that fails too is the machine killed.
+	if limit, ok := flag.Lookup("test.timeout").Value.(flag.Getter).Get().(time.Duration); ok && limit > 0 {
+		o.Timeout = limit + 30*time.Second
+	}
+	return host.Run(ctx, o, append([]string{program}, os.Args[1:]...)...)
+}

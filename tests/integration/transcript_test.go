@@ -1,0 +1,102 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"sync"
+	"time"
+)
+
+// transcript keeps all that is written to it, and lets tests wait for text.
+type transcript struct {
+	mu      sync.Mutex
+	text    []byte
+	read    int           // what expect has gone past
+	ended   bool          // nothing more will come
+	changed chan struct{} // closed, and replaced, when something happens
+}
+
+func newTranscript() *transcript { return &transcript{changed: make(chan struct{})} }
+
+// Write appends p.
+func (tr *transcript) Write(p []byte) (int, error) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.text = append(tr.text, p...)
+	tr.wake()
+	return len(p), nil
+}
+
+// end says that nothing more will come.
+func (tr *transcript) end() {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.ended = true
+	tr.wake()
+}
+
+func (tr *transcript) wake() {
+	close(tr.changed)
+	tr.changed = make(chan struct{})
+}
+
+// String is all that was written.
+func (tr *transcript) String() string {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return string(tr.text)
+}
+
+// tail is the end of what was written, for a failure's log.
+func (tr *transcript) tail() string {
+	const enough = 4000
+	text := tr.String()
+	return text[max(0, len(text)-enough):]
+}
+
+// expect waits for the first match of re behind that of the last call, and
+// returns it and its submatches.
+func (tr *transcript) expect(ctx context.Context, re *regexp.Regexp) ([]string, error) {
+	for {
+		tr.mu.Lock()
+		unread := string(tr.text[tr.read:])
+		at := re.FindStringSubmatchIndex(unread)
+		if at != nil {
+			tr.read += at[1]
+		}
+		ended, changed := tr.ended, tr.changed
+		tr.mu.Unlock()
+		switch {
+		case at != nil:
+			return re.FindStringSubmatch(unread), nil
+		case ended:
+			return nil, fmt.Errorf("the output ended without %q", re)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("no %q: %w", re, context.Cause(ctx))
+		}
+	}
+}
+
+// quiet waits until nothing has been written for a time.
+func (tr *transcript) quiet(ctx context.Context, d time.Duration) error {
+	for {
+		tr.mu.Lock()
+		changed := tr.changed
+		tr.mu.Unlock()
+		silence := time.NewTimer(d)
+		select {
+		case <-silence.C:
+			return nil
+		case <-changed:
+			silence.Stop()
+		case <-ctx.Done():
+			silence.Stop()
+			return errors.New("the output does not stop")
+		}
+	}
+}
