@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 // complete parses a domain and fills in all that follows from it.
@@ -291,5 +292,28 @@ func TestFormatEscapes(t *testing.T) {
 		d.OS.Cmdline = text
 		d.Devices.Serials[0].Sources[0].Path = "/" + text
 		checkIdentity(t, d)
+	}
+}
+
+func TestPasswordEnd(t *testing.T) {
+	d, _ := parse(t, inDevices("<graphics type='vnc' passwd='x' passwdValidTo='2010-04-09T15:51:00'/><graphics type='sdl'/>"))
+	end, limited := d.Devices.Graphics[0].PasswordEnd()
+	if !limited || !end.Equal(time.Date(2010, 4, 9, 15, 51, 0, 0, time.UTC)) {
+		t.Errorf("the password ends at %v (%v)", end, limited)
+	}
+	if _, limited := d.Devices.Graphics[1].PasswordEnd(); limited {
+		t.Error("a password without end has one")
+	}
+}
+
+func TestYesNo(t *testing.T) {
+	for _, c := range []struct {
+		said      YesNo
+		otherwise bool
+		want      bool
+	}{{"", true, true}, {"", false, false}, {Yes, false, true}, {No, true, false}} {
+		if got := c.said.Or(c.otherwise); got != c.want {
+			t.Errorf("%q or else %v is %v", c.said, c.otherwise, got)
+		}
 	}
 }

@@ -143,26 +143,12 @@ func (k *Disk) setDefaults() {
 
 // numberControllers gives each controller without index the next free one of its type.
 func (v *Devices) numberControllers() {
-	type key struct {
-		kind  ControllerType
-		index uint
-	}
-	taken := make(map[key]bool)
+	indices := make(map[ControllerType][]**uint)
 	for _, t := range v.Controllers {
-		if t.Index != nil {
-			taken[key{t.Type, *t.Index}] = true
-		}
+		indices[t.Type] = append(indices[t.Type], &t.Index)
 	}
-	for _, t := range v.Controllers {
-		if t.Index != nil {
-			continue
-		}
-		k := key{kind: t.Type}
-		for taken[k] {
-			k.index++
-		}
-		taken[k] = true
-		t.Index = &k.index
+	for _, list := range indices {
+		numberFree(list)
 	}
 }
 
@@ -247,20 +233,20 @@ func (v *Devices) setCharDefaults() {
 		s.CharBackend.setDefaults()
 		serials[i] = &s.Port
 	}
-	numberPorts(serials)
+	numberFree(serials)
 	parallels := make([]**uint, len(v.Parallels))
 	for i, p := range v.Parallels {
 		p.CharBackend.setDefaults()
 		parallels[i] = &p.Port
 	}
-	numberPorts(parallels)
+	numberFree(parallels)
 	consoles := make([]**uint, len(v.Consoles))
 	for i, s := range v.Consoles {
 		s.CharBackend.setDefaults()
 		fill(&s.TargetType, "serial")
 		consoles[i] = &s.Port
 	}
-	numberPorts(consoles)
+	numberFree(consoles)
 	for _, s := range v.Channels {
 		s.CharBackend.setDefaults()
 		if s.TargetType == "virtio" {
@@ -313,16 +299,16 @@ func (b *CharBackend) setDefaults() {
 	}
 }
 
-// numberPorts gives each port without number the next free one.
-func numberPorts(ports []**uint) {
+// numberFree gives each port or controller without number the next free one.
+func numberFree(list []**uint) {
 	taken := make(map[uint]bool)
-	for _, p := range ports {
+	for _, p := range list {
 		if *p != nil {
 			taken[**p] = true
 		}
 	}
 	next := uint(0)
-	for _, p := range ports {
+	for _, p := range list {
 		if *p != nil {
 			continue
 		}

@@ -2,6 +2,7 @@ package vmm
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -93,7 +94,7 @@ func Check(ctx context.Context, path string) (*HostReport, error) {
 }
 
 // The layout of the measuring guest: page tables that map the first 2 MiB, and
-// a loop in 64-bit kernel mode.
+// code in 64-bit kernel mode.
 const (
 	probeSize = 0x6000
 	probePML4 = 0x1000
@@ -102,62 +103,69 @@ const (
 	probeCode = 0x4000
 )
 
-// probeLoop counts EDI down to zero, two instructions a turn, and leaves by a
-// port write.
-var probeLoop = [...]byte{
-	0xFF, 0xCF, // dec edi
-	0x75, 0xFC, // jnz -4
-	0xE6, 0x80, // out 0x80, al
-	0xEB, 0xF8, // jmp to the start
-}
-
-const (
-	probeInstructions = 2 // a turn
-	probeLeastTime    = 5 * time.Millisecond
-)
-
-// guestMIPS runs the loop in a guest, longer and longer until the time of a
-// run can be trusted.
-func guestMIPS(ctx context.Context, sys *kvm.System, table *cpuidTable) (mips float64, err error) {
+// newProbe makes a machine of one vCPU with a few bytes of code, ready to run
+// from probeCode. close takes it down.
+func newProbe(sys *kvm.System, table *cpuidTable, code []byte) (_ *kvm.VCPU, close func() error, err error) {
+	var c closer
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.Close())
+		}
+	}()
 	vm, err := sys.CreateVM()
 	if err != nil {
-		return 0, err
+		return nil, nil, err
 	}
-	defer func() { err = errors.Join(err, vm.Close()) }()
+	c.add(vm.Close)
 	mem, err := unix.Mmap(-1, 0, probeSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
-		return 0, os.NewSyscallError("mmap", err)
+		return nil, nil, os.NewSyscallError("mmap", err)
 	}
-	defer unix.Munmap(mem)
+	c.add(func() error { return unix.Munmap(mem) })
 	const present, writable, large = 1, 2, 0x80
-	put64 := func(at int, v uint64) {
-		for i := range 8 {
-			mem[at+i] = byte(v >> (8 * i))
-		}
-	}
-	put64(probePML4, probePDPT|present|writable)
-	put64(probePDPT, probePD|present|writable)
-	put64(probePD, present|writable|large)
-	copy(mem[probeCode:], probeLoop[:])
+	binary.LittleEndian.PutUint64(mem[probePML4:], probePDPT|present|writable)
+	binary.LittleEndian.PutUint64(mem[probePDPT:], probePD|present|writable)
+	binary.LittleEndian.PutUint64(mem[probePD:], present|writable|large)
+	copy(mem[probeCode:], code)
 	if err := vm.SetMemorySlot(kvm.MemorySlot{Host: mem}); err != nil {
-		return 0, err
+		return nil, nil, err
 	}
 	cpu, err := vm.CreateVCPU(0)
 	if err != nil {
-		return 0, err
+		return nil, nil, err
 	}
-	defer func() { err = errors.Join(err, cpu.Close()) }()
+	c.add(cpu.Close)
 	if err := cpu.SetCPUID(table.forVCPU(0)); err != nil {
-		return 0, err
+		return nil, nil, err
 	}
 	sregs, err := cpu.SRegs()
 	if err != nil {
-		return 0, err
+		return nil, nil, err
 	}
 	longMode(&sregs, probePML4)
 	if err := cpu.SetSRegs(sregs); err != nil {
+		return nil, nil, err
+	}
+	return cpu, c.Close, cpu.SetRegs(kvm.Regs{RIP: probeCode, RFLAGS: 2})
+}
+
+const (
+	probeInstructions = 2 // a turn of the loop
+	probeLeastTime    = 5 * time.Millisecond
+)
+
+// guestMIPS runs a loop in a guest, longer and longer until the time of a run
+// can be trusted. The loop counts EDI down to zero and leaves by a port write.
+func guestMIPS(ctx context.Context, sys *kvm.System, table *cpuidTable) (mips float64, err error) {
+	cpu, close, err := newProbe(sys, table, []byte{
+		0xFF, 0xCF, // dec edi
+		0x75, 0xFC, // jnz to the dec
+		0xE6, 0x80, // out 0x80, al
+	})
+	if err != nil {
 		return 0, err
 	}
+	defer func() { err = errors.Join(err, close()) }()
 	// The first run pays for what KVM sets up when memory is first touched.
 	if _, err := probe(ctx, cpu, 1000); err != nil {
 		return 0, err

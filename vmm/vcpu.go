@@ -56,18 +56,23 @@ func (v *vcpu) run() {
 			v.died(v.runFailed(err))
 			continue
 		}
-		v.pending = false
-		switch reason {
-		case kvm.ExitIO:
-			v.portIO()
-			v.pending = true
-		case kvm.ExitMMIO:
-			v.memoryIO()
-			v.pending = true
-		case kvm.ExitIntr:
-		default:
-			v.other(reason)
-		}
+		v.handle(reason)
+	}
+}
+
+// handle answers an exit, or ends the guest because of it.
+func (v *vcpu) handle(reason kvm.ExitReason) {
+	v.pending = false
+	switch reason {
+	case kvm.ExitIO:
+		v.portIO()
+		v.pending = true
+	case kvm.ExitMMIO:
+		v.memoryIO()
+		v.pending = true
+	case kvm.ExitIntr:
+	default:
+		v.other(reason)
 	}
 }
 

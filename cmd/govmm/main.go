@@ -48,10 +48,7 @@ func run(args []string, stdin, stdout, stderr *os.File) int {
 	app := &app{stdin: stdin, stdout: stdout, stderr: &screen{file: stderr}}
 	root := app.rootCommand()
 	root.SetArgs(args)
-	err := known(root, args)
-	if err == nil {
-		err = root.Execute()
-	}
+	err := root.Execute()
 	if err == nil {
 		return exitOK
 	}
@@ -62,7 +59,10 @@ func run(args []string, stdin, stdout, stderr *os.File) int {
 			return code
 		}
 	}
-	app.sayf("%v", err)
+	if _, _, unknown := root.Find(args); unknown != nil {
+		err = unknownCommand(root, unknown)
+	}
+	fmt.Fprintf(app.stderr, "govmm: %v\n", err)
 	return code
 }
 
@@ -72,11 +72,6 @@ type app struct {
 	stderr        *screen
 	logging       logFlags
 	log           *slog.Logger // as the flags say
-}
-
-// sayf tells the user something that is not the output of a command.
-func (a *app) sayf(format string, args ...any) {
-	fmt.Fprintf(a.stderr, "govmm: "+format+"\n", args...)
 }
 
 func (a *app) rootCommand() *cobra.Command {
@@ -93,9 +88,9 @@ Linux KVM. It needs neither libvirtd nor QEMU.`,
 			a.log, err = a.logging.logger(a.stderr)
 			return err
 		},
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		DisableAutoGenTag: true,
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		SuggestionsMinimumDistance: 2,
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
@@ -111,17 +106,18 @@ Linux KVM. It needs neither libvirtd nor QEMU.`,
 	return root
 }
 
-// known reports a command that there is none of, with those of similar names.
-func known(root *cobra.Command, args []string) error {
-	c, rest, err := root.Find(args)
-	if err == nil || len(rest) == 0 {
-		return nil
+// unknownCommand is cobra's error of that kind on one line, with the commands of
+// similar names.
+func unknownCommand(root *cobra.Command, err error) error {
+	var name string
+	if _, scanErr := fmt.Sscanf(err.Error(), "unknown command %q", &name); scanErr != nil {
+		return err
 	}
 	hint := ""
-	if near := c.SuggestionsFor(rest[0]); len(near) > 0 {
+	if near := root.SuggestionsFor(name); len(near) > 0 {
 		hint = "; did you mean " + strings.Join(near, " or ") + "?"
 	}
-	return usageError(root, fmt.Errorf("there is no command %q%s", rest[0], hint))
+	return usageError(root, fmt.Errorf("unknown command %q%s", name, hint))
 }
 
 // usageError adds to what is wrong with a command line where the right one is

@@ -1,0 +1,31 @@
+// Package block holds the host ends of disks: what a virtio disk, an IDE disk,
+// a CD-ROM or a floppy drive reads and writes.
+//
+// A device is given a [Backend] and knows nothing of files. It does I/O in one
+// of two ways:
+//
+//   - [Backend.Do] carries out one [Request] on the calling goroutine;
+//   - a [Queue] takes requests by the batch and hands them back completed, so
+//     that many are in flight at once.
+//
+// Requests carry guest memory as byte slices, which the kernel fills or reads
+// directly: nothing is copied, and in steady state nothing is allocated. Only a
+// request that O_DIRECT cannot take as it is (see [CacheNone]) goes through a
+// buffer.
+//
+// [Open] opens raw images and host block devices, the only back ends here so
+// far. Caching, I/O engine and locking follow the words of the domain XML's
+// <driver cache= io=>, <readonly/> and <shareable/>.
+//
+// # Durability
+//
+// A completed write is seen by every later read, also by other processes of
+// the host, and outlives this process. It outlives a failure of the host only
+// after a later [Flush] has completed, or at once while the write cache is off
+// ([Backend.WriteCache]).
+//
+// # Left out
+//
+// The formats that are not raw, network disks, encryption; throttling; and
+// detection of zeroes in written data.
+package block
