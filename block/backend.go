@@ -37,17 +37,18 @@ type Backend interface {
 	// removes it. A call to the old one may still be running on return.
 	OnResize(f func(size int64))
 
-	// Close lets what was submitted finish, also what a queue has not begun,
-	// closes the queues, and gives back everything the back end holds. Requests
-	// that come later fail with ErrClosed. Later calls return the same error.
+	// Close closes the queues, whose submitters must have stopped, waits for
+	// everything in flight, and gives back all that the back end holds. Later
+	// requests fail with ErrClosed. Later calls return the same error.
 	Close() error
 }
 
 // Queue takes requests from one submitter and completes them in any order.
 //
-// Submit and Kick are the submitter's and must not run concurrently with each
-// other. Close and Drain may be called from any goroutine, but not from the
-// Completed function.
+// Submit and Kick are the submitter's: they must not run concurrently with each
+// other, or with Drain and Close. They may be called from the Completed
+// function, by a submitter whose own lock keeps them apart. Drain and Close may
+// not, as they wait for it.
 type Queue interface {
 	// Submit hands over a request, which belongs to the queue until it is
 	// given to Completed. It may be held back until Kick. Errors, those in the
@@ -58,7 +59,7 @@ type Queue interface {
 	Kick()
 
 	// Drain starts what was submitted and waits until all of it has been
-	// given to Completed and Completed has returned. The submitter must be idle.
+	// given to Completed and Completed has returned.
 	Drain()
 
 	// Close drains the queue and releases what it holds. Requests submitted

@@ -80,7 +80,7 @@ func (m *Machine) buildBoard(context.Context) error {
 
 // addTimers adds the PIT and the RTC with its CMOS RAM.
 func (m *Machine) addTimers(w *wiring) error {
-	low, high := memory.Split(m.domain.Memory.Bytes())
+	low, high := memory.Split(ramSize(m.domain))
 	pit := timer.NewPIT(timer.PITOptions{
 		Clock: m.clock,
 		IRQ:   &pulse{vm: m.vm, gsi: irqTimer, log: m.log},

@@ -14,3 +14,9 @@ func prepare(d *domcfg.Domain) error {
 	}
 	return d.AssignAddresses()
 }
+
+// ramSize is the guest's RAM in bytes: whole MiB, rounded up, as libvirt gives it.
+func ramSize(d *domcfg.Domain) uint64 {
+	const mib = 1 << 20
+	return (d.Memory.Bytes() + mib - 1) &^ (mib - 1)
+}

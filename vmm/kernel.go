@@ -71,7 +71,7 @@ func openRegular(path string) (*os.File, int64, error) {
 
 // load puts the tables and the kernel into RAM and sets up the vCPUs.
 func (m *Machine) load(ctx context.Context) error {
-	low, high := memory.Split(m.domain.Memory.Bytes())
+	low, high := memory.Split(ramSize(m.domain))
 	cfg := boot.Config{
 		Kernel:    m.kernel.kernel,
 		Initrd:    m.kernel.initrd,
@@ -151,7 +151,7 @@ func CheckDomain(ctx context.Context, d *domcfg.Domain, o Options) error {
 	}
 	m := &Machine{domain: d, options: o}
 	err := errors.Join(
-		checkMemory(d.Memory.Bytes()),
+		checkMemory(ramSize(d)),
 		m.createVM(ctx),
 		m.openKernel(ctx),
 	)

@@ -207,13 +207,13 @@ func (m *Machine) handle(e Exit) {
 	case <-m.requests: // of another vCPU, before it stopped
 	default:
 	}
-	if e.Detail != "" {
-		m.log.Warn("the guest died", "cause", e.Cause.String(), "source", e.Source, "detail", e.Detail)
-	}
 	if e.Cause == CausePanic {
 		m.events.publish(Event{Kind: EventPanicked, Exit: e})
 	}
 	if m.action(e.Cause) == domcfg.ActionRestart {
+		if e.Detail != "" { // an end is told by Wait
+			m.log.Warn("the guest died", "cause", e.Cause.String(), "source", e.Source, "detail", e.Detail)
+		}
 		m.log.Info("restarting", "cause", e.Cause.String(), "source", e.Source)
 		err := m.restart(context.Background(), e)
 		if err == nil {

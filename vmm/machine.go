@@ -170,7 +170,7 @@ func (m *Machine) createVM(context.Context) error {
 
 // mapMemory maps the guest's RAM and gives it to KVM.
 func (m *Machine) mapMemory(context.Context) error {
-	size := m.domain.Memory.Bytes()
+	size := ramSize(m.domain)
 	if err := checkMemory(size); err != nil {
 		return err
 	}

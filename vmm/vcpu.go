@@ -78,21 +78,16 @@ func (v *vcpu) handle(reason kvm.ExitReason) {
 
 // settle lets KVM take the answer to an access that the guest is in the middle
 // of, without running the guest, so that the registers are those between two
-// instructions. The gate is shut, so immediate exit is on or about to be.
+// instructions. It may bring the next part of a split access or a string
+// instruction; KVM itself bounds how many.
 func (v *vcpu) settle() {
 	for v.pending {
-		v.kvm.SetImmediateExit(true)
-		reason, err := v.kvm.Run()
-		switch {
-		case err != nil:
-			v.pending = false
-		case reason == kvm.ExitIO: // the next part of a string instruction
-			v.portIO()
-		case reason == kvm.ExitMMIO: // the next part of a split access
-			v.memoryIO()
-		default:
-			v.pending = false
+		reason, err := v.kvm.Complete()
+		if err != nil {
+			v.pending = false // there is nothing more to take
+			return
 		}
+		v.handle(reason)
 	}
 }
 

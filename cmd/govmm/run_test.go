@@ -85,12 +85,12 @@ func TestSignals(t *testing.T) {
 func TestSecondSignal(t *testing.T) {
 	p := prepare(t, "run", machine{cmdline: "test=boot exit=hang"}.write(t)).start()
 	p.await("done ")
-	p.signal(unix.SIGTERM)
-	_ = p.Process.Signal(unix.SIGINT) // it may have ended already
-	if code := p.wait(); code != exitSignal+int(unix.SIGTERM) {
+	p.signal(unix.SIGINT)
+	_ = p.Process.Signal(unix.SIGTERM) // it may have ended already
+	if code := p.wait(); code != exitSignal+int(unix.SIGINT) {
 		t.Errorf("exit code %d, not that of the first signal", code)
 	}
-	oneLine(t, p.stderr.String(), "stopped by SIGTERM")
+	oneLine(t, p.stderr.String(), "stopped by SIGINT")
 }
 
 // nohup starts a program with SIGHUP ignored, and it stays so.

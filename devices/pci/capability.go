@@ -40,3 +40,23 @@ func (c *Config) AddCapability(id uint8, body, writable []byte) (offset uint8, e
 	c.nextCap = end
 	return uint8(start), nil
 }
+
+// A capability is what has more behind its registers than the Config keeps. It
+// is told, with the Config unlocked, when the guest has written to one of them
+// and when the function is reset.
+type capability interface {
+	written()
+	reset()
+}
+
+type hook struct {
+	start, end int // registers
+	capability
+}
+
+// addHook tells t of writes to the size registers from start.
+func (c *Config) addHook(start, size uint8, t capability) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hooks = append(c.hooks, hook{int(start), int(start) + int(size), t})
+}

@@ -87,6 +87,8 @@ type Config struct {
 	nextCap  int   // where the next capability may begin
 	lastLink uint8 // register that holds the link to the next capability
 
+	hooks []hook // fixed once the function is on a bus
+
 	windows *windows // of the bus the function is on, or nil
 	// onPlace is told under mu when the function is put on a bus, with b, or
 	// taken off it, with nil: for the registers that are not BARs.
@@ -245,6 +247,15 @@ func (c *Config) ReadConfig(reg uint8, data []byte) {
 // WriteConfig takes the guest's write to registers, and moves the BARs that it
 // concerns.
 func (c *Config) WriteConfig(reg uint8, data []byte) {
+	c.write(reg, data)
+	for i := range c.hooks {
+		if h := &c.hooks[i]; int(reg) < h.end && int(reg)+len(data) > h.start {
+			h.written()
+		}
+	}
+}
+
+func (c *Config) write(reg uint8, data []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, v := range data {
@@ -265,9 +276,12 @@ func (c *Config) WriteConfig(reg uint8, data []byte) {
 // BARs.
 func (c *Config) Reset() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.s.Data = c.initial
 	c.update()
+	c.mu.Unlock()
+	for i := range c.hooks {
+		c.hooks[i].reset()
+	}
 }
 
 // update makes what hangs on the command register and the BARs follow them. mu

@@ -190,7 +190,7 @@ func TestDecompressImage(t *testing.T) {
 		{"no header", make([]byte, 4096), "not a bzImage"},
 		{"outside", outside, "not inside the file"},
 		{"lz4", bzImage([]byte("\x02\x21\x4c\x18payload"), 64), errCompression.Error()},
-		{"cut", bzImage(xzed[:40], 64), "EOF"},
+		{"cut", bzImage(xzed[:40], 64), "corrupt"},
 		{"longer than told", bzImage(xzed, 80), "EOF"},
 		{"huge", bzImage(xzed, 1<<31), "unpacks to"},
 	} {
