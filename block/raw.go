@@ -183,7 +183,7 @@ func (d *Raw) Refresh() error {
 	d.mu.Lock()
 	size, err := d.measure()
 	if err == nil && d.direct != nil {
-		err = d.direct.resized(size)
+		err = d.direct.resized(d.fd, size)
 	}
 	if err != nil {
 		d.mu.Unlock()

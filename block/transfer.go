@@ -80,9 +80,13 @@ func (d *Raw) advance(r *Request, n int64) (end bool, err error) {
 }
 
 // endsAt reports whether a direct read stopped at off because the file ends
-// there; the rest of such a read would not be aligned.
+// there. The rest of such a read would not be aligned, so it is not tried.
 func (d *Raw) endsAt(off int64) bool {
-	return d.direct != nil && off%int64(d.direct.unit) != 0
+	if d.direct == nil || off%int64(d.direct.unit) == 0 {
+		return false
+	}
+	length, err := fileLength(d.fd, d.device)
+	return err != nil || off >= length
 }
 
 // zeroFrom clears vec from byte skip on.

@@ -35,9 +35,13 @@ func (d *Raw) discard(off, n int64) error {
 			return nil
 		}
 		span := [2]uint64{uint64(off), uint64(end - off)}
+		d.shareEdge()
 		err = ioctlPointer(d.fd, unix.BLKDISCARD, unsafe.Pointer(&span))
+		d.unshareEdge()
 	} else {
+		d.shareEdge()
 		err = fallocate(d.fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+		d.unshareEdge()
 	}
 	if unsupported(err) {
 		return nil
@@ -68,9 +72,19 @@ func (d *Raw) writeZeroes(r *Request) error {
 	if n == 0 {
 		return nil
 	}
-	// Block devices take the same two calls as files: with PUNCH_HOLE the
-	// device may unmap, with ZERO_RANGE the space stays allocated.
-	if r.Unmap {
+	if err := d.zeroByHost(off, n, r.Unmap); !unsupported(err) {
+		return err
+	}
+	return d.zeroByWriting(off, n)
+}
+
+// zeroByHost has the file system or the device clear a range. Block devices
+// take the same two calls as files: with PUNCH_HOLE the device may unmap, with
+// ZERO_RANGE the space stays allocated.
+func (d *Raw) zeroByHost(off, n int64, unmap bool) error {
+	d.shareEdge()
+	defer d.unshareEdge()
+	if unmap {
 		err := fallocate(d.fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
 		if !unsupported(err) {
 			return err
@@ -81,10 +95,7 @@ func (d *Raw) writeZeroes(r *Request) error {
 		span := [2]uint64{uint64(off), uint64(n)}
 		err = ioctlPointer(d.fd, unix.BLKZEROOUT, unsafe.Pointer(&span))
 	}
-	if !unsupported(err) {
-		return err
-	}
-	return d.zeroByWriting(off, n)
+	return err
 }
 
 // zeroByWriting writes zeroes in chunks of a bounded size, not beyond the

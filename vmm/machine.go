@@ -119,6 +119,7 @@ func New(ctx context.Context, d *domcfg.Domain, o Options) (_ *Machine, err erro
 		m.openKernel,
 		m.createVM,
 		m.mapMemory,
+		m.createIRQChips,
 		m.createVCPUs,
 		m.buildBoard,
 		m.load,
@@ -133,7 +134,7 @@ func New(ctx context.Context, d *domcfg.Domain, o Options) (_ *Machine, err erro
 	return m, nil
 }
 
-// createVM makes the KVM machine with its interrupt controllers.
+// createVM makes the KVM machine.
 func (m *Machine) createVM(context.Context) error {
 	sys, err := openKVM(m.options.Device)
 	if err != nil {
@@ -157,12 +158,14 @@ func (m *Machine) createVM(context.Context) error {
 	// Three pages and one page for KVM's own use on old Intel processors, in
 	// the reserved end of the 32-bit space, below the firmware.
 	const tss, identityMap = 0xFFFBD000, 0xFFFBC000
-	if err := errors.Join(
-		m.vm.SetTSSAddr(tss),
-		m.vm.SetIdentityMapAddr(identityMap),
-		m.vm.CreateIRQChip(),
-		m.vm.SetGSIRouting(routes()),
-	); err != nil {
+	return hostError(errors.Join(m.vm.SetTSSAddr(tss), m.vm.SetIdentityMapAddr(identityMap)))
+}
+
+// createIRQChips makes the interrupt controllers. It comes after the memory
+// slots: KVM registers their ports in a way that makes the next change of a slot
+// wait for a grace period, seven milliseconds where it was measured.
+func (m *Machine) createIRQChips(context.Context) error {
+	if err := errors.Join(m.vm.CreateIRQChip(), m.vm.SetGSIRouting(routes())); err != nil {
 		return hostError(err)
 	}
 	return m.reset0.readIRQChips(m.vm)
