@@ -7,6 +7,7 @@
 #
 #   make check   the quick inner loop
 #   make build   build/govmm, a static binary
+#   make race    the unit tests under the race detector
 #   make deps    install the Debian packages that tests and examples need
 #   make fuzz    run each fuzz target for FUZZTIME
 
@@ -22,7 +23,10 @@ IMAGES := /var/lib/govmm/examples
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: build run test check deps vet unit tiny integration fuzz images clean
+.PHONY: help build run test check deps vet unit race integration fuzz images clean
+
+help:
+	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
 
 build:
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BUILD)/govmm ./cmd/govmm
@@ -46,6 +50,9 @@ SUM = $(GO) tool gotestsum --format pkgname-and-test-fails --hide-summary=output
 
 unit: deps
 	$(SUM) $$($(GO) list ./... | grep -v /tests/integration)
+
+race: deps
+	CGO_ENABLED=1 $(SUM) -race -short $$($(GO) list ./... | grep -v -e /tests/ -e /cmd/)
 
 check: deps vet
 	$(SUM) -short $$($(GO) list ./... | grep -v -e /tests/testhost -e /tests/integration)

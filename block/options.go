@@ -24,6 +24,16 @@ const (
 	CacheWriteback
 )
 
+var cacheNames = [...]string{"default", "none", "writethrough", "writeback"}
+
+// String is the XML's word.
+func (c Cache) String() string {
+	if int(c) < len(cacheNames) {
+		return cacheNames[c]
+	}
+	return "unknown cache mode"
+}
+
 // Engine is how requests of a queue are carried out, as in <driver io=>.
 type Engine uint8
 
@@ -37,6 +47,16 @@ const (
 	// allows no io_uring, Open says so in the log and takes EngineThreads.
 	EngineNative
 )
+
+var engineNames = [...]string{"default", "threads", "native"}
+
+// String is the XML's word.
+func (e Engine) String() string {
+	if int(e) < len(engineNames) {
+		return engineNames[e]
+	}
+	return "unknown engine"
+}
 
 // Options say how to open an image or a host block device.
 type Options struct {

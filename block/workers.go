@@ -144,7 +144,7 @@ func (q *workerQueue) Submit(r *Request) {
 }
 
 func (q *workerQueue) Kick() {
-	if q.batched == 1 && q.inline && q.lone() && q.expectShort(q.batch.head.Op) {
+	for q.inline && !q.batch.empty() && q.expectShort(q.batch.head.Op) {
 		r := q.batch.pop()
 		q.timed(r)
 		q.add(r)

@@ -59,7 +59,7 @@ func openRegular(path string) (*os.File, int64, error) {
 	case info.IsDir():
 		err = fmt.Errorf("%s is a directory", path)
 	case !info.Mode().IsRegular():
-		err = fmt.Errorf("%s is not a regular file but %v", path, info.Mode().Type())
+		err = fmt.Errorf("%s is not a regular file", path)
 	case info.Size() == 0:
 		err = fmt.Errorf("%s is empty", path)
 	}

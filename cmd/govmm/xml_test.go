@@ -137,7 +137,7 @@ func TestStandardInput(t *testing.T) {
 
 // What dumpxml prints, it prints again.
 func TestDumpxmlIdentity(t *testing.T) {
-	files := map[string]string{"unsupported": unsupported, "machine": machine{cmdline: "a=b & c"}.xml()}
+	files := map[string]string{"unsupported": unsupported, "machine": machine{cmdline: "a=b &amp; c"}.xml()}
 	examples, err := filepath.Glob("../../examples/*.xml")
 	if err != nil || len(examples) == 0 {
 		t.Fatalf("no examples: %v", err)

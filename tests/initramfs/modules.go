@@ -13,7 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/xi2/xz"
+	"github.com/therootcompany/xz"
 )
 
 // ModuleList is where [Modules] puts the load list in an image: one module a

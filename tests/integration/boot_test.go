@@ -89,14 +89,14 @@ func checkInterrupts(t *testing.T, f facts, number, want string) {
 // Values of /proc/sys/kernel/bootloader_type: the upper half of type_of_loader
 // (Linux, Documentation/arch/x86/boot.rst).
 const (
-	loaderXen     = "144" // what the kernel's own PVH entry gives
+	loaderPVH     = "176" // what the kernel's own PVH entry gives
 	loaderUnknown = "255" // what a loader without a number gives
 )
 
 // TestKernelFormats boots a kernel that is no bzImage.
 func TestKernelFormats(t *testing.T) {
 	for _, test := range []struct{ name, kernel, loader string }{
-		{"vmlinux by PVH", cloudVmlinux, loaderXen},
+		{"vmlinux by PVH", cloudVmlinux, loaderPVH},
 		{"vmlinux by its 64-bit entry", plainVmlinux, loaderUnknown},
 	} {
 		t.Run(test.name, func(t *testing.T) {

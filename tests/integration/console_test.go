@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bytes"
+	"crypto/md5"
 	"fmt"
 	"io"
 	"os"
@@ -14,13 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestPtyAndFile talks to a guest through the pty that the log names, while
-// its kernel writes all it has to say to a file.
-func TestPtyAndFile(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "log")
+// TestPty talks to a guest through the pty that the log names, and has it copy
+// its kernel's log to a second serial port, whose other end is a file.
+func TestPty(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "copy")
 	c := run(t, domain{
 		initrd:  cloudShell,
-		cmdline: "console=ttyS1 console=ttyS0 ignore_loglevel",
+		cmdline: "quiet",
 		devices: "<serial type='pty'/><serial type='file'><source path='" + file + "'/></serial>",
 	}, "--console=none")
 	path := c.said(`serial port on a pseudo-terminal.* path=(/dev/pts/\d+)`)[1]
@@ -37,17 +38,34 @@ func TestPtyAndFile(t *testing.T) {
 	if got := g.shell("echo $((6*7))"); got != "42" {
 		t.Errorf("6*7 is %s", got)
 	}
-	lines, err := strconv.Atoi(g.shell("dmesg | wc -l"))
-	must(t, err)
+	sum, _, _ := strings.Cut(g.shell("dmesg >/tmp/log; md5sum /tmp/log"), " ")
+	g.shell("stty -F /dev/ttyS1 raw; cat /tmp/log >/dev/ttyS1")
 	g.send("poweroff\n")
 	c.exit(0)
 	if got := c.out.String(); got != "" {
 		t.Errorf("with --console=none there is output: %q", got)
 	}
+	written, err := os.ReadFile(file)
+	must(t, err)
+	if got := fmt.Sprintf("%x", md5.Sum(written)); got != sum {
+		t.Errorf("the file's MD5 is %s, want %s; it has:\n%s", got, sum, written)
+	}
+}
 
+// TestFile has all of a guest's console in a file.
+func TestFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "log")
+	c := run(t, domain{
+		cmdline: "ignore_loglevel test=cpus",
+		devices: "<serial type='file'><source path='" + file + "'/></serial>",
+	})
+	c.exit(0)
+	if got := c.out.String(); got != "" {
+		t.Errorf("there is output beside the file: %q", got)
+	}
 	log, err := os.ReadFile(file)
 	must(t, err)
-	checkLog(t, log, lines)
+	checkLog(t, log)
 }
 
 // on is the guest's console at another terminal. Its output is that of the
@@ -61,27 +79,34 @@ func (c *command) on(t *testing.T, terminal *os.File) *guest {
 	return g
 }
 
-// checkLog looks for a whole kernel log: from its first message to its last, a
-// line for each of at least the given number, with times that never go back.
-func checkLog(t *testing.T, log []byte, lines int) {
+// checkLog looks for the whole output of a guest: from the kernel's first
+// message to its last, with times that never go back, and what init says.
+func checkLog(t *testing.T, log []byte) {
 	t.Helper()
-	stamps := regexp.MustCompile(`(?m)^\[ *(\d+\.\d+)\] `).FindAllSubmatch(log, -1)
-	if len(stamps) < lines+1 {
-		t.Errorf("the file has %d lines of the kernel's, which had written %d, and ends with another", len(stamps), lines)
-	}
 	last := 0.0
-	for _, s := range stamps {
-		at, err := strconv.ParseFloat(string(s[1]), 64)
+	for _, stamp := range regexp.MustCompile(`(?m)^\[ *(\d+\.\d+)\] `).FindAllSubmatch(log, -1) {
+		at, err := strconv.ParseFloat(string(stamp[1]), 64)
 		must(t, err)
 		if at < last {
 			t.Errorf("the file has a line of %g s after one of %g s", at, last)
 		}
 		last = at
 	}
-	for _, want := range []string{"] Linux version ", "] Command line: ", "] reboot: Power down"} {
+	rest := log
+	for _, want := range []string{"[    0.000000] Linux version ", "] Command line: ",
+		"init: up\r\n", "init: cpus 0\r\n", "init: action poweroff\r\n", "] reboot: Power down\r\n"} {
 		if n := bytes.Count(log, []byte(want)); n != 1 {
 			t.Errorf("the file has %q %d times", want, n)
 		}
+		_, after, found := bytes.Cut(rest, []byte(want))
+		if !found {
+			t.Errorf("the file has %q, if at all, in the wrong place", want)
+			continue
+		}
+		rest = after
+	}
+	if len(rest) > 0 {
+		t.Errorf("the file ends with %q", rest)
 	}
 	if t.Failed() {
 		t.Logf("the file:\n%s", log)
@@ -103,7 +128,8 @@ func TestTerminal(t *testing.T) {
 			g := c.on(t, master)
 
 			g.expect(prompt)
-			g.send("cat\n")
+			g.send("echo $((6*7)); cat\n") // what follows sooner is the shell's
+			g.expect("42\r\n")
 			g.send("typed\n")
 			g.expect(`typed\r\ntyped\r\n`) // by the guest's terminal and by cat; not by ours
 			g.send("\x03")                 // for cat, not for govmm

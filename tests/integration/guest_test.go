@@ -78,7 +78,7 @@ type facts []string
 // report waits for the facts that testinit prints before it acts.
 func (g *guest) report() facts {
 	g.t.Helper()
-	text := g.expect(`(?s)init: up\r\n(.*?)init: action \w+\r\n`)[1]
+	text := g.expect(`(?s)init: up\r\n(.*?)init: action [\w-]+\r\n`)[1]
 	var f facts
 	for line := range strings.SplitSeq(text, "\r\n") {
 		if fact, ok := strings.CutPrefix(line, "init: "); ok {

@@ -1,6 +1,9 @@
 package integration
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // TestWithoutACPI boots machines without <acpi/>, which have the tables of the
 // MultiProcessor Specification instead and cannot power themselves off. The
@@ -35,4 +38,25 @@ func TestWithoutACPI(t *testing.T) {
 		c.exit(0)
 		c.said(`msg=ended cause=reset source="keyboard controller"`)
 	})
+}
+
+// TestPICAndPIT boots a kernel that uses nothing newer than the PC AT has:
+// interrupts by the 8259s, time by the 8254.
+func TestPICAndPIT(t *testing.T) {
+	c := run(t, domain{
+		cmdline: "quiet nolapic noapic no-kvmclock notsc acpi_no_pm nohpet test=cpus,irq,clocksource",
+	})
+	f := c.report()
+	if got := f.one(t, "clocksource"); got != "pit" {
+		t.Errorf("the clock source is %s, want pit", got)
+	}
+	checkInterrupts(t, f, "0", "XT-PIC timer")
+	checkInterrupts(t, f, "4", "XT-PIC ttyS0")
+	checkInterrupts(t, f, "9", "XT-PIC acpi")
+	for _, line := range f.all("irq") {
+		if strings.HasPrefix(line, "0 0 ") {
+			t.Errorf("there was no timer interrupt: %q", line)
+		}
+	}
+	c.exit(0)
 }

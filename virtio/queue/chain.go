@@ -8,6 +8,7 @@ type Chain struct {
 	readers  int      // how many are readable
 	readable uint64   // their bytes
 	writable uint64   // bytes of the others
+	first    uint16   // index of the first descriptor in the table or ring
 	id       uint16   // head index (split) or buffer id (packed)
 	entries  uint16   // ring entries it takes up
 	sequence uint64

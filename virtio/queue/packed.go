@@ -103,7 +103,7 @@ func (r *packedRing) pop(c *Chain) (bool, *Violation) {
 	}
 	at := r.avail.slot
 	d := packedDescriptor(r.ring, at)
-	c.entries = 1
+	c.first, c.entries = at, 1
 	if d.flags&flagIndirect != 0 {
 		if d.flags&flagNext != 0 {
 			return false, r.queue.violation(at, IndirectWithNext)

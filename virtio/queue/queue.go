@@ -118,13 +118,13 @@ func (q *Queue) admit(c *Chain) (bool, *Violation) {
 		return false, nil
 	}
 	if q.entries+int(c.entries) > int(q.config.Size) {
-		return false, q.violation(c.id, RingOverrun)
+		return false, q.violation(c.first, RingOverrun)
 	}
 	if q.heads != nil {
-		if q.heads[c.id] {
-			return false, q.violation(c.id, HeadInUse)
+		if q.heads[c.first] {
+			return false, q.violation(c.first, HeadInUse)
 		}
-		q.heads[c.id] = true
+		q.heads[c.first] = true
 	}
 	q.entries += int(c.entries)
 	c.sequence = q.popped
@@ -215,7 +215,7 @@ func (q *Queue) release(c *Chain) {
 	c.held = false
 	q.entries -= int(c.entries)
 	if q.heads != nil {
-		q.heads[c.id] = false
+		q.heads[c.first] = false
 	}
 	q.free = append(q.free, c)
 }
@@ -263,26 +263,30 @@ func (q *Queue) Wait() bool {
 
 // Pause makes Wait return false and Pop find nothing, until Resume. Chains
 // that were popped can still be pushed.
-func (q *Queue) Pause() { q.leave(running, paused) }
+func (q *Queue) Pause() {
+	q.mu.Lock()
+	q.phase.CompareAndSwap(running, paused)
+	q.mu.Unlock()
+	q.bell.Ring()
+}
 
 // Resume lets a paused queue run again. Buffers may be available then, of which
 // the doorbell does not tell.
-func (q *Queue) Resume() { q.phase.CompareAndSwap(paused, running) }
+func (q *Queue) Resume() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.phase.CompareAndSwap(paused, running)
+}
 
 // Stop ends the queue for good. When it returns, Push, Flush and notification
 // do not touch guest memory any more. A Pop that runs at the same time may
 // still return a chain; the caller waits for its goroutines, and for I/O to the
 // memory of chains.
-func (q *Queue) Stop() { q.leave(q.phase.Load(), stopped) }
-
-// leave goes from one phase to another and wakes the goroutine that waits.
-func (q *Queue) leave(from, to uint32) {
+func (q *Queue) Stop() {
 	q.mu.Lock()
-	changed := q.phase.CompareAndSwap(from, to)
+	q.phase.Store(stopped)
 	q.mu.Unlock()
-	if changed {
-		q.bell.Ring()
-	}
+	q.bell.Ring()
 }
 
 // InFlight is how many chains are popped and not pushed yet.

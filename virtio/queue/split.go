@@ -78,7 +78,7 @@ func (r *splitRing) pop(c *Chain) (bool, *Violation) {
 	if index, rule := r.collect(c, head); rule != 0 {
 		return false, r.queue.violation(index, rule)
 	}
-	c.id, c.entries = head, 1
+	c.first, c.id, c.entries = head, head, 1
 	r.next++
 	return true, nil
 }

@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/xi2/xz"
+	"github.com/therootcompany/xz"
 )
 
 // The two kernels: the generic one has what a host needs (9p, vhost, macvtap,

@@ -1,0 +1,31 @@
+// Package net holds the host ends of network interfaces: what a guest's NIC is
+// plugged into.
+//
+// A front end is the NIC the guest sees, in virtio or devices. A back end is a
+// host resource; it implements [Backend]. Here are the tap interface ([Tap]),
+// alone or in a bridge, and the pair ([NewPair]), two back ends joined by a
+// wire that is in no network. Package vhost below lets the kernel move the frames of a
+// tap by itself.
+//
+// # Frames
+//
+// A frame is a virtio_net_hdr followed by an Ethernet frame without its FCS,
+// given as a list of byte slices that need not be split between the two. They
+// may lie in guest memory: the kernel reads and writes them in place. Front
+// ends without offloads send a header of zeros and skip the one they receive.
+//
+// # Flow
+//
+// Nothing here queues or keeps frames. Those for the guest wait in the kernel,
+// whose queue is bounded and which drops what does not fit, until the front
+// end calls Receive; those of the guest wait in its own ring. A front end has
+// one goroutine a direction and queue that loops over
+//
+//	Receive until ErrAgain, then WaitReceive
+//
+// and ends at the first other error. To stop it, the front end sets its own
+// flag and calls Wake.
+//
+// Waiting is the Go runtime's poller, not a thread in poll(2): see the
+// benchmarks.
+package net
