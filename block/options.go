@@ -38,7 +38,8 @@ func (c Cache) String() string {
 type Engine uint8
 
 const (
-	// EngineDefault lets Open choose.
+	// EngineDefault is EngineNative with CacheNone, where it is two to three
+	// times as fast with many requests in flight, and EngineThreads otherwise.
 	EngineDefault Engine = iota
 	// EngineThreads has a bounded set of threads do system calls that wait.
 	EngineThreads

@@ -273,10 +273,14 @@ func (d *Raw) newQueue(o QueueOptions) (Queue, error) {
 	if o.Completed == nil {
 		return nil, errNoCompleted
 	}
-	if d.engine == EngineNative {
-		return newRingQueue(d, o)
+	var in inliner
+	if o.Inline {
+		in.raw = d
 	}
-	return d.workers.newQueue(d.Do, d.tryRead, o)
+	if d.engine == EngineNative {
+		return newRingQueue(d, in, o)
+	}
+	return d.workers.newQueue(d.Do, in, o)
 }
 
 // rawQueue is a queue that its disk closes if nobody else does.

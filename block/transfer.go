@@ -140,12 +140,12 @@ func (d *Raw) writeSegments(fd int, iov []unix.Iovec, offset int64) (int64, erro
 // tryRead does a read whose data is in the page cache, and nothing else. When
 // it is false, the request is as it was before.
 func (d *Raw) tryRead(r *Request) bool {
-	if r.Op != Read || d.direct != nil || d.noNoWait.Load() {
+	if d.noNoWait.Load() {
 		return false
 	}
 	d.open.RLock()
 	defer d.open.RUnlock()
-	if d.closed || r.check(d.size.Load(), d.readOnly) != nil || r.total > maxInlineRead {
+	if d.closed || r.check(d.size.Load(), d.readOnly) != nil || r.total > inlineBytes {
 		return false
 	}
 	r.iov = segments(r.iov, r.Vec, 0)
@@ -155,7 +155,3 @@ func (d *Raw) tryRead(r *Request) bool {
 	}
 	return err == nil && n == r.total
 }
-
-// maxInlineRead is the largest read done on the submitter's goroutine, in
-// bytes: about what can be copied in the time of handing it to a worker.
-const maxInlineRead = 64 << 10

@@ -3,8 +3,6 @@ package block
 import (
 	"errors"
 	"sync"
-	"sync/atomic"
-	"time"
 )
 
 // Workers are a bounded set of goroutines that carry out the requests of any
@@ -74,7 +72,7 @@ func (w *Workers) loop() {
 		r := w.todo.pop()
 		w.mu.Unlock()
 		q := r.queue
-		q.timed(r)
+		r.Err = q.do(r)
 		q.finish(r)
 		w.mu.Lock()
 	}
@@ -96,35 +94,28 @@ var errNoCompleted = errors.New("block: QueueOptions.Completed is not set")
 // NewQueue makes a queue whose requests are carried out by do, which sets
 // their Err. Depth has no meaning here: what waits costs nothing.
 func (w *Workers) NewQueue(do func(*Request) error, o QueueOptions) (Queue, error) {
-	return w.newQueue(do, nil, o)
+	return w.newQueue(do, inliner{}, o)
 }
 
-func (w *Workers) newQueue(do func(*Request) error, try func(*Request) bool, o QueueOptions) (*workerQueue, error) {
+func (w *Workers) newQueue(do func(*Request) error, in inliner, o QueueOptions) (*workerQueue, error) {
 	if o.Completed == nil {
 		return nil, errNoCompleted
 	}
 	return &workerQueue{
 		completions: newCompletions(o.Completed),
-		workers:     w, do: do, try: try, inline: o.Inline,
+		workers:     w, do: do, inline: o.Inline, inliner: in,
 	}, nil
 }
-
-// shortIO is how long an operation may have taken lately to be done on the
-// submitter's goroutine, where it keeps later requests waiting. Handing a
-// request to a worker and back costs about half of this.
-const shortIO = 15 * time.Microsecond
 
 // workerQueue is one submitter's queue in a set of workers.
 type workerQueue struct {
 	*completions
 	workers *Workers
 	do      func(*Request) error
-	try     func(*Request) bool // does it, if that needs no waiting; may be nil
 	inline  bool
+	inliner inliner
 	batch   requestList // submitted since the last Kick
 	batched int
-
-	recent [len(opNames)]atomic.Int64 // average duration of an operation, ns
 }
 
 func (q *workerQueue) Submit(r *Request) {
@@ -134,7 +125,7 @@ func (q *workerQueue) Submit(r *Request) {
 		return
 	}
 	r.Err, r.moved = nil, 0
-	if q.inline && q.try != nil && q.try(r) {
+	if q.inliner.submit(r) {
 		q.add(r)
 		return
 	}
@@ -144,10 +135,8 @@ func (q *workerQueue) Submit(r *Request) {
 }
 
 func (q *workerQueue) Kick() {
-	for q.inline && !q.batch.empty() && q.expectShort(q.batch.head.Op) {
-		r := q.batch.pop()
-		q.timed(r)
-		q.add(r)
+	if q.batched == 1 && q.lone() && q.inliner.kick(q.batch.head) {
+		q.add(q.batch.pop())
 	}
 	if !q.batch.empty() {
 		q.workers.submit(&q.batch)
@@ -169,23 +158,6 @@ func (q *workerQueue) deliverHere() {
 	q.mu.Unlock()
 	if some {
 		go q.deliver()
-	}
-}
-
-func (q *workerQueue) expectShort(op Op) bool {
-	return int(op) < len(q.recent) && q.recent[op].Load() < int64(shortIO)
-}
-
-// timed carries out a request and learns how long such ones take. One in
-// eight parts of the average is the newest.
-func (q *workerQueue) timed(r *Request) {
-	start := time.Now()
-	r.Err = q.do(r)
-	took := time.Since(start).Nanoseconds()
-	if int(r.Op) < len(q.recent) {
-		a := &q.recent[r.Op]
-		old := a.Load()
-		a.Store(old + (took-old)/8)
 	}
 }
 

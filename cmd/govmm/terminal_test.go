@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -118,6 +119,19 @@ func TestKeys(t *testing.T) {
 			w.await("govmm: stopped by ^]\r\n")
 		})
 	}
+}
+
+// A log line begins at the left edge also while the terminal is in raw mode.
+func TestLogInRawMode(t *testing.T) {
+	w := openWindow(t).watch()
+	p := w.run("run", "--log-level=info", machine{cmdline: "test=boot exit=reboot"}.write(t))
+	line := regexp.MustCompile(`msg=restarting [^\r\n]*\r\n`)
+	eventually(t, func() bool { return line.MatchString(w.shown.String()) }, func() string {
+		return fmt.Sprintf("no such line: %q", w.shown.String())
+	})
+	p.signal(unix.SIGTERM)
+	p.wait()
+	w.restored()
 }
 
 // ^] works also when the guest has long stopped taking keys.

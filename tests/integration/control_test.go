@@ -121,7 +121,7 @@ func (m *machine) seconds(text string) time.Duration {
 }
 
 // TestRTC reads the battery-backed clock, which shows the host's time in UTC,
-// for its whole seconds, and sets off its alarm.
+// and waits for its alarm.
 func TestRTC(t *testing.T) {
 	c := run(t, domain{initrd: cloudShell, cmdline: "quiet"})
 	c.expect(prompt)
@@ -132,12 +132,8 @@ func TestRTC(t *testing.T) {
 	if after := time.Now().Unix(); shown < before || shown > after {
 		t.Errorf("the RTC shows %d between %d and %d", shown, before, after)
 	}
-	// The kernel refuses to arm an alarm that is set already.
-	c.shell("cd /sys/class/rtc/rtc0; echo 0 >wakealarm; echo +1 >wakealarm")
-	c.shell("while [ -s wakealarm ] && grep . wakealarm; do :; done >/dev/null")
-	if fired := c.shell("grep -c ' 8: *[1-9].*rtc0' /proc/interrupts"); fired != "1" {
-		t.Error("the RTC's alarm made no interrupt")
-	}
+	c.shell("echo +1 >/sys/class/rtc/rtc0/wakealarm")
+	c.shell("until grep -q ' 8: *[1-9]' /proc/interrupts; do :; done")
 	c.send("poweroff\n")
 	c.exit(0)
 }

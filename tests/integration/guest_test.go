@@ -63,6 +63,9 @@ const (
 // prompt and the command must fit into one line of the terminal.
 func (g *guest) shell(command string) string {
 	g.t.Helper()
+	if len(prompt)+len(command)+len("; echo [$?]") >= 80 {
+		g.t.Fatalf("the command is too long for a line: %s", command)
+	}
 	g.send(command + "; echo [$?]\n")
 	match := g.expect(`(?s)echo \[\$\?\]\r\n(.*?)\[(\d+)\]\r\n`)
 	if match[2] != "0" {

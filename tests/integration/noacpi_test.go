@@ -40,15 +40,15 @@ func TestWithoutACPI(t *testing.T) {
 	})
 }
 
-// TestPICAndPIT boots a kernel that uses nothing newer than the PC AT has:
-// interrupts by the 8259s, time by the 8254.
-func TestPICAndPIT(t *testing.T) {
+// TestLegacyTimers boots a kernel that uses neither an APIC nor kvmclock nor the
+// TSC: interrupts by the 8259s, ticks by the 8254, time by ACPI's PM timer.
+func TestLegacyTimers(t *testing.T) {
 	c := run(t, domain{
-		cmdline: "quiet nolapic noapic no-kvmclock notsc acpi_no_pm nohpet test=cpus,irq,clocksource",
+		cmdline: "quiet nolapic noapic no-kvmclock notsc test=cpus,irq,clocksource",
 	})
 	f := c.report()
-	if got := f.one(t, "clocksource"); got != "pit" {
-		t.Errorf("the clock source is %s, want pit", got)
+	if got := f.one(t, "clocksource"); got != "acpi_pm" {
+		t.Errorf("the clock source is %s, want acpi_pm", got)
 	}
 	checkInterrupts(t, f, "0", "XT-PIC timer")
 	checkInterrupts(t, f, "4", "XT-PIC ttyS0")

@@ -1,7 +1,6 @@
 package pci
 
 import (
-	"slices"
 	"sync"
 
 	"github.com/govmm/govmm/devices/bus"
@@ -131,16 +130,4 @@ func (e *ioEvents) complain(what string, queue int, err error) {
 	if e.log.Allow() {
 		e.log.Warn("cannot "+what+" the doorbell of a virtqueue: notifications are slower", "queue", queue, "error", err)
 	}
-}
-
-// bound lists the bindings, for tests.
-func (e *ioEvents) bound() (events []IOEvent) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, b := range e.bells {
-		if b.bound {
-			events = append(events, b.event)
-		}
-	}
-	return slices.Clip(events)
 }

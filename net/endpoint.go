@@ -1,0 +1,203 @@
+package net
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+var (
+	errGone     = errors.New("the interface has been deleted")
+	errPeerGone = errors.New("the other end has been closed")
+)
+
+// endpoint is what back ends made of fileQueues have in common.
+type endpoint struct {
+	name   string // for messages, such as "tap vnet0"
+	log    *slog.Logger
+	header atomic.Int32
+	queues []*fileQueue
+	link   link
+	err    atomic.Pointer[error] // why it has ended
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+func newEndpoint(name string, log *slog.Logger) *endpoint {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	e := &endpoint{name: name, log: log}
+	e.header.Store(HeaderSize)
+	return e
+}
+
+// state is why the endpoint has ended, or nil.
+func (e *endpoint) state() error {
+	if err := e.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// failed is fail for an operation of a queue.
+func (e *endpoint) failed(operation string, errno syscall.Errno) error {
+	switch errno {
+	case unix.EBADFD, unix.ENODEV, unix.ENXIO:
+		return e.fail(errGone)
+	case unix.EPIPE, unix.ECONNRESET, unix.ENOTCONN:
+		return e.fail(errPeerGone)
+	}
+	return e.fail(fmt.Errorf("%s: %w", operation, errno))
+}
+
+// fail ends all traffic, for the first reason given. It is logged and told by
+// the link, so that also those hear of it who are not transferring anything.
+func (e *endpoint) fail(why error) error {
+	err := fmt.Errorf("net: %s: %w", e.name, why)
+	if !e.err.CompareAndSwap(nil, &err) {
+		return *e.err.Load()
+	}
+	e.log.Error("network interface lost", "interface", e.name, "error", why)
+	e.wake()
+	e.link.set(false)
+	return err
+}
+
+func (e *endpoint) wake() {
+	for _, q := range e.queues {
+		q.Wake()
+	}
+}
+
+// close ends all waits and closes the descriptors; release is called after that.
+func (e *endpoint) close(release func() error) error {
+	e.closeOnce.Do(func() {
+		closed := ErrClosed
+		e.err.Store(&closed)
+		e.link.close()
+		e.wake()
+		var errs []error
+		for _, q := range e.queues {
+			errs = append(errs, q.file.Close())
+		}
+		if release != nil {
+			errs = append(errs, release())
+		}
+		if err := errors.Join(errs...); err != nil {
+			e.closeErr = fmt.Errorf("net: %s: close: %w", e.name, err)
+		}
+	})
+	return e.closeErr
+}
+
+// Queues implements Backend.
+func (e *endpoint) Queues() int { return len(e.queues) }
+
+// Queue implements Backend.
+func (e *endpoint) Queue(i int) Queue { return e.queues[i] }
+
+// Link implements Backend.
+func (e *endpoint) Link() bool { return e.link.get() }
+
+// OnLink implements Backend.
+func (e *endpoint) OnLink(f func(up bool)) { e.link.listen(f) }
+
+// enable marks the first n queues, after turn has switched each that changes.
+func (e *endpoint) enable(n int, turn func(q *fileQueue, on bool) error) error {
+	if err := e.state(); err != nil {
+		return err
+	}
+	if n < 1 || n > len(e.queues) {
+		return fmt.Errorf("net: %s: %d queue pairs are not between 1 and %d", e.name, n, len(e.queues))
+	}
+	for i, q := range e.queues {
+		on := i < n
+		if q.enabled.Load() == on {
+			continue
+		}
+		if turn != nil {
+			if err := turn(q, on); err != nil {
+				return fmt.Errorf("net: %s: queue pair %d: %w", e.name, i, err)
+			}
+		}
+		q.enabled.Store(on)
+		if !on {
+			q.Wake()
+		}
+	}
+	return nil
+}
+
+// setHeader checks and notes the header's size.
+func (e *endpoint) setHeader(n int, tell func() error) error {
+	if n != ShortHeaderSize && n != HeaderSize {
+		return fmt.Errorf("net: %s: a header of %d bytes is neither %d nor %d", e.name, n, ShortHeaderSize, HeaderSize)
+	}
+	if tell != nil {
+		if err := tell(); err != nil {
+			return fmt.Errorf("net: %s: header of %d bytes: %w", e.name, n, err)
+		}
+	}
+	e.header.Store(int32(n))
+	return nil
+}
+
+func (e *endpoint) stats() Stats {
+	var s Stats
+	for _, q := range e.queues {
+		q.addTo(&s)
+	}
+	return s
+}
+
+// link is the state of a link and who wants to know of its changes.
+type link struct {
+	calling sync.Mutex // held around calls, so that they come in order
+	mu      sync.Mutex
+	up      bool
+	closed  bool
+	f       func(up bool)
+}
+
+func (l *link) get() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.up
+}
+
+func (l *link) listen(f func(up bool)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed {
+		l.f = f
+	}
+}
+
+func (l *link) set(up bool) {
+	l.calling.Lock()
+	defer l.calling.Unlock()
+	l.mu.Lock()
+	changed := l.up != up && !l.closed
+	if changed {
+		l.up = up
+	}
+	f := l.f
+	l.mu.Unlock()
+	if changed && f != nil {
+		f(up)
+	}
+}
+
+// close takes the link down without telling anybody.
+func (l *link) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.up, l.closed, l.f = false, true, nil
+}
