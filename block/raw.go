@@ -210,7 +210,7 @@ func (d *Raw) do(r *Request) error {
 	if d.closed {
 		return ErrClosed
 	}
-	if err := r.check(d.size.Load(), d.readOnly); err != nil {
+	if err := r.Check(d.size.Load(), d.readOnly); err != nil {
 		return err
 	}
 	switch r.Op {

@@ -99,8 +99,9 @@ func (r *Request) Bytes() int64 {
 	return 0
 }
 
-// check prepares a request for a disk of size bytes.
-func (r *Request) check(size int64, readOnly bool) error {
+// Check is for back ends: it says whether a disk of size bytes can take the
+// request (ErrOutOfRange, ErrReadOnly, EINVAL for an unknown Op), and clears Err.
+func (r *Request) Check(size int64, readOnly bool) error {
 	r.Err, r.moved = nil, 0
 	if r.Op > WriteZeroes {
 		return unix.EINVAL

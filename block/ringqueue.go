@@ -121,7 +121,7 @@ func (q *ringQueue) Kick() {
 // sort puts a request on the list of the ring or on that of the workers.
 func (q *ringQueue) sort(r *Request) {
 	d := q.raw
-	if err := r.check(d.size.Load(), d.readOnly); err == nil && q.takes(r) {
+	if err := r.Check(d.size.Load(), d.readOnly); err == nil && q.takes(r) {
 		q.waiting.push(r)
 		return
 	}

@@ -184,10 +184,10 @@ func newLoader(mem Memory, cfg Config) (*loader, error) {
 		l.Rand = rand.Reader
 	}
 	if l.Kernel == nil {
-		return nil, errors.New("kernel: no file given")
+		return nil, blame(PartKernel, errors.New("no file given"))
 	}
 	if strings.IndexByte(cfg.Cmdline, 0) >= 0 {
-		return nil, errors.New("kernel command line: contains a zero byte")
+		return nil, blame(PartCmdline, errors.New("contains a zero byte"))
 	}
 	m, err := E820Map(cfg.LowRAM, cfg.HighRAM, cfg.Reserved)
 	if err != nil {
@@ -207,7 +207,7 @@ func newLoader(mem Memory, cfg Config) (*loader, error) {
 func (l *loader) load(ctx context.Context) error {
 	head := make([]byte, min(headLen, l.Kernel.Size()))
 	if err := payload.ReadAt(ctx, l.Kernel, head, 0); err != nil {
-		return fmt.Errorf("kernel: %w", err)
+		return blame(PartKernel, err)
 	}
 	whole := io.NewSectionReader(l.Kernel, 0, l.Kernel.Size())
 	format := payload.Detect(head)
@@ -220,10 +220,7 @@ func (l *loader) load(ctx context.Context) error {
 	default:
 		err = fmt.Errorf("not a kernel: %s", describe(head, l.Kernel))
 	}
-	if err != nil {
-		return fmt.Errorf("kernel: %w", err)
-	}
-	return nil
+	return blame(PartKernel, err)
 }
 
 // compressedELFMax bounds what a kernel compressed as a whole may unpack to,
@@ -256,7 +253,7 @@ func (l *loader) loadELFFile(ctx context.Context, f payload.Format, file *io.Sec
 func (l *loader) writeCmdline(limit int) error {
 	limit = min(limit, CmdlineMax-1)
 	if len(l.Cmdline) > limit {
-		return fmt.Errorf("command line has %d bytes, and this kernel takes at most %d", len(l.Cmdline), limit)
+		return blame(PartCmdline, fmt.Errorf("command line has %d bytes, and this kernel takes at most %d", len(l.Cmdline), limit))
 	}
 	return l.mem.WriteAt(append([]byte(l.Cmdline), 0), CmdlineBase)
 }

@@ -22,16 +22,16 @@ func (l *loader) placeInitrd(ctx context.Context, limit uint64, above4G bool) er
 		gpa, ok = l.arena.highest(window{n, pageSize, HighBase, math.MaxUint64})
 	}
 	if !ok {
-		return fmt.Errorf("initrd: %d bytes do not fit in guest RAM: it has %d bytes below 4 GiB and %d above, "+
+		return blame(PartInitrd, fmt.Errorf("%d bytes do not fit in guest RAM: it has %d bytes below 4 GiB and %d above, "+
 			"the kernel takes %d of them and wants the initrd below %#x; give the machine more memory",
-			n, l.LowRAM, l.HighRAM, l.result.Kernel.Size, limit)
+			n, l.LowRAM, l.HighRAM, l.result.Kernel.Size, limit))
 	}
 	if err := l.arena.claim(gpa, n); err != nil {
-		return fmt.Errorf("initrd: %w", err)
+		return blame(PartInitrd, err)
 	}
 	dst, err := l.mem.Slice(gpa, n)
 	if err != nil {
-		return fmt.Errorf("initrd: %w", err)
+		return blame(PartInitrd, err)
 	}
 	l.result.Initrd = Range{gpa, n}
 	l.initrd = make(chan error, 1)
@@ -46,7 +46,7 @@ func (l *loader) waitInitrd(failed bool) error {
 		return nil
 	}
 	if err := <-l.initrd; err != nil && !failed {
-		return fmt.Errorf("initrd: %w", err)
+		return blame(PartInitrd, err)
 	}
 	return nil
 }

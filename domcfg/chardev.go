@@ -6,7 +6,7 @@ type CharType string
 // The values of CharType.
 const (
 	CharNull     CharType = "null"
-	CharStdio    CharType = "stdio" // the domain's log file: output only
+	CharStdio    CharType = "stdio" // the standard input and output of the program, one device at most
 	CharFile     CharType = "file"  // output only
 	CharVC       CharType = "vc"    // a text console on the display
 	CharPTY      CharType = "pty"

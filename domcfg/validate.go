@@ -30,6 +30,7 @@ func (v *validator) run() {
 	v.display()
 	v.serials()
 	v.consoles()
+	v.stdio()
 	v.channels()
 	v.singles()
 	v.addressTypes()

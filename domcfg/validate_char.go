@@ -97,6 +97,34 @@ func (p *ports) add(v *validator, e *Elem, port *uint, noun string) {
 	}
 }
 
+// stdio refuses a second device on the standard input and output: both would read the same keys.
+func (v *validator) stdio() {
+	var first *Elem
+	check := func(e *Elem, b *CharBackend) {
+		switch {
+		case b.Type != CharStdio:
+		case first == nil:
+			first = e
+		default:
+			v.fail(e, "", `type="stdio" is taken by %s`, first.Path())
+		}
+	}
+	for _, s := range v.d.Devices.Serials {
+		check(&s.Elem, &s.CharBackend)
+	}
+	for _, p := range v.d.Devices.Parallels {
+		check(&p.Elem, &p.CharBackend)
+	}
+	for i, s := range v.d.Devices.Consoles {
+		if i > 0 || !s.IsSerial() || len(v.d.Devices.Serials) == 0 {
+			check(&s.Elem, &s.CharBackend)
+		}
+	}
+	for _, s := range v.d.Devices.Channels {
+		check(&s.Elem, &s.CharBackend)
+	}
+}
+
 func (v *validator) consoles() {
 	for i, s := range v.d.Devices.Consoles {
 		if i == 0 && s.IsSerial() && len(v.d.Devices.Serials) > 0 {

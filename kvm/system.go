@@ -70,7 +70,7 @@ func openError(path string, err error) error {
 func (s *System) check(path string) error {
 	version, err := ioctl(s.fd, reqGetAPIVersion, 0)
 	if err != nil {
-		return fmt.Errorf("%s is not a KVM device: %w", path, err)
+		return fmt.Errorf("%s is not a KVM device: %w", path, errors.Unwrap(err))
 	}
 	if version != apiVersion {
 		return fmt.Errorf("%s: KVM API version %d, need %d", path, version, apiVersion)

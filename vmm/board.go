@@ -26,7 +26,7 @@ const (
 type board struct {
 	resetters []bus.Resetter
 	pm        *pci.PIIX4PM
-	serials   []*serialPort
+	chardevs  []Chardev
 }
 
 // wiring is the interrupt inputs that the devices of a board share.

@@ -87,9 +87,24 @@ func (m *Machine) load(ctx context.Context) error {
 	}
 	result, err := boot.Load(ctx, m.ram, cfg)
 	if err != nil {
-		return fmt.Errorf("os/%w", err)
+		return m.bootError(err)
 	}
 	return m.setEntry(result.Entry, low)
+}
+
+// bootError names the element of the domain, and the file, that is at fault.
+func (m *Machine) bootError(err error) error {
+	e := (*boot.Error)(nil)
+	if !errors.As(err, &e) {
+		return fmt.Errorf("os: %w", err)
+	}
+	switch e.Part {
+	case boot.PartKernel:
+		return fmt.Errorf("os/kernel: %s: %w", m.domain.OS.Kernel, e.Err)
+	case boot.PartInitrd:
+		return fmt.Errorf("os/initrd: %s: %w", m.domain.OS.Initrd, e.Err)
+	}
+	return fmt.Errorf("os/%w", e)
 }
 
 // setEntry brings the boot processor to the kernel's entry, and all processors

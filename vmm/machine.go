@@ -121,8 +121,8 @@ func New(ctx context.Context, d *domcfg.Domain, o Options) (_ *Machine, err erro
 		m.mapMemory,
 		m.createIRQChips,
 		m.createVCPUs,
-		m.buildBoard,
 		m.load,
+		m.buildBoard, // last, as it opens and truncates the host's files
 	} {
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)

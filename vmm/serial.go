@@ -2,29 +2,32 @@ package vmm
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/govmm/govmm/chardev"
 	"github.com/govmm/govmm/devices/serial"
 	"github.com/govmm/govmm/domcfg"
 )
 
-// comPorts are the ports and interrupts of COM1 to COM4.
-func comPorts() [4]struct {
-	base uint16
-	irq  int
-} {
-	return [4]struct {
-		base uint16
-		irq  int
-	}{{0x3F8, 4}, {0x2F8, 3}, {0x3E8, 4}, {0x2E8, 3}}
+// com is a serial port of a PC.
+type com struct {
+	number int // 0 is COM1
+	base   uint16
+	irq    int
 }
 
-// serialPort is a serial port of the board, and its host end.
-type serialPort struct {
-	port int // 0 is COM1
-	base uint16
-	irq  int
-	info Chardev
+// comPort is the port that a serial device of the domain has: what it asks for,
+// or that of its place in the list. ok is false for one that no PC has.
+func comPort(s *domcfg.Serial, index int) (port com, ok bool) {
+	number := index
+	if s.Port != nil {
+		number = int(*s.Port)
+	}
+	all := [...]com{{0, 0x3F8, 4}, {1, 0x2F8, 3}, {2, 0x3E8, 4}, {3, 0x2E8, 3}}
+	if number < 0 || number >= len(all) {
+		return com{}, false
+	}
+	return all[number], true
 }
 
 // Chardev is the host end of a character device.
@@ -39,20 +42,16 @@ type Chardev struct {
 
 // Chardevs lists the machine's character devices in the order of the XML.
 func (m *Machine) Chardevs() []Chardev {
-	var list []Chardev
-	for _, s := range m.board.serials {
-		list = append(list, s.info)
-	}
-	return list
+	return slices.Clone(m.board.chardevs)
 }
 
 // Console is the machine's first console: what "virsh console" would open. ok
 // is false when it has none.
 func (m *Machine) Console() (c Chardev, ok bool) {
-	if len(m.board.serials) == 0 {
+	if len(m.board.chardevs) == 0 {
 		return Chardev{}, false
 	}
-	return m.board.serials[0].info, true
+	return m.board.chardevs[0], true
 }
 
 // addSerials adds the serial ports that the domain lists. A console of target
@@ -67,15 +66,10 @@ func (m *Machine) addSerials(w *wiring) error {
 }
 
 func (m *Machine) addSerial(w *wiring, s *domcfg.Serial, index int) error {
-	port := index
-	if s.Port != nil {
-		port = int(*s.Port)
+	port, ok := comPort(s, index)
+	if !ok {
+		return fmt.Errorf("devices/serial[%d]: a PC has only COM1 to COM4, ports 0 to 3", index+1)
 	}
-	com := comPorts()
-	if port >= len(com) {
-		return fmt.Errorf("devices/serial[%d]: port %d: a PC has ports 0 to %d", index+1, port, len(com)-1)
-	}
-	at := com[port]
 	name := fmt.Sprintf("serial%d", index)
 	log := m.named(name)
 	backend, path, err := m.openChardev(&s.CharBackend, chardev.Options{Name: name, Log: log})
@@ -83,16 +77,13 @@ func (m *Machine) addSerial(w *wiring, s *domcfg.Serial, index int) error {
 		return fmt.Errorf("devices/serial[%d]: %w", index+1, err)
 	}
 	m.closer.add(backend.Close)
-	uart := serial.New(serial.Options{Name: name, Line: w.line(at.irq), Backend: backend, Clock: m.clock, Log: log})
+	uart := serial.New(serial.Options{Name: name, Line: w.line(port.irq), Backend: backend, Clock: m.clock, Log: log})
 	m.board.resets(uart)
-	m.board.serials = append(m.board.serials, &serialPort{
-		port: port, base: at.base, irq: at.irq,
-		info: Chardev{Alias: name, Type: string(s.Type), Path: path},
-	})
+	m.board.chardevs = append(m.board.chardevs, Chardev{Alias: name, Type: string(s.Type), Path: path})
 	if s.Type == domcfg.CharPTY {
 		log.Info("serial port on a pseudo-terminal", "path", path)
 	}
-	return m.addPorts(ports{uint64(at.base), serial.Size, name, uart})
+	return m.addPorts(ports{uint64(port.base), serial.Size, name, uart})
 }
 
 // openChardev opens the host end that the XML asks for. path is where it can be

@@ -64,8 +64,10 @@ func (m *Machine) acpiConfig(low uint64) acpi.Config {
 	for i := range m.cpus {
 		cfg.CPUs = append(cfg.CPUs, acpi.CPU{APICID: uint32(i), Enabled: true})
 	}
-	for _, s := range m.board.serials {
-		cfg.Serial = append(cfg.Serial, acpi.Serial{COM: s.port + 1, Port: s.base, IRQ: uint8(s.irq)})
+	for i, s := range m.domain.Devices.Serials {
+		if port, ok := comPort(s, i); ok {
+			cfg.Serial = append(cfg.Serial, acpi.Serial{COM: port.number + 1, Port: port.base, IRQ: uint8(port.irq)})
+		}
 	}
 	return cfg
 }

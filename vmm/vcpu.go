@@ -3,6 +3,7 @@ package vmm
 import (
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -42,6 +43,7 @@ func (v *vcpu) run() {
 	runtime.LockOSThread()
 	v.tid.Store(int32(unix.Gettid()))
 	defer v.tid.Store(0)
+	defer v.recovered()
 	for {
 		if v.gate.closed() {
 			v.settle()
@@ -57,6 +59,15 @@ func (v *vcpu) run() {
 			continue
 		}
 		v.handle(reason)
+	}
+}
+
+// recovered ends the machine, not the program with its other machines, when a
+// device fails in a way that it should not.
+func (v *vcpu) recovered() {
+	if fault := recover(); fault != nil {
+		v.died(Exit{Cause: CauseHost, Source: v.name(), Detail: fmt.Sprintf("fault of this program: %v\n%s", fault, debug.Stack())})
+		v.gate.leave()
 	}
 }
 

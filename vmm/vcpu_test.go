@@ -2,6 +2,7 @@ package vmm
 
 import (
 	"encoding/binary"
+	"strings"
 	"testing"
 
 	"github.com/govmm/govmm/devices/bus"
@@ -141,6 +142,28 @@ func TestStringIO(t *testing.T) {
 	if device.writes != units {
 		t.Errorf("%d units reached the device, want %d", device.writes, units)
 	}
+}
+
+// faulty is a device with a bug.
+type faulty struct{}
+
+func (faulty) Read(uint64, []byte)  { panic("no such register") }
+func (faulty) Write(uint64, []byte) {}
+
+// A bug in a device ends its machine, with the place of the bug, and not the
+// program.
+func TestFault(t *testing.T) {
+	v, _ := newLoop(t, 0xE4, counterPort+1) // in al, port
+	if err := v.ports.Add(counterPort+1, 1, "faulty", faulty{}); err != nil {
+		t.Fatal(err)
+	}
+	var exit Exit
+	v.died = func(e Exit) { exit = e; v.gate.shut() }
+	v.run()
+	if exit.Cause != CauseHost || !strings.Contains(exit.Detail, "no such register") || !strings.Contains(exit.Detail, "faulty.Read") {
+		t.Errorf("ended by %v", exit)
+	}
+	v.gate.drain() // returns: the vCPU is not inside any more
 }
 
 func BenchmarkExit(b *testing.B) {

@@ -89,7 +89,7 @@ func (a *app) runMachine(parent context.Context, j *judgement, useConsole bool, 
 	}
 	ctx, stop := context.WithCancelCause(parent)
 	defer stop(nil)
-	defer handleSignals(stop, con.tty)()
+	handleSignals(stop, con.tty)
 
 	m, err := vmm.New(ctx, j.domain, options)
 	if err != nil {

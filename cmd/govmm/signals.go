@@ -23,11 +23,12 @@ type stopError struct {
 
 func (e *stopError) Error() string { return e.reason }
 
-// handleSignals makes signals stop the machine, or suspend this job, until undo
-// is called. tty is nil or the guest's console.
-func handleSignals(stop context.CancelCauseFunc, tty *terminal) (undo func()) {
+// handleSignals makes signals stop the machine, or suspend this job, until the
+// process ends: one that comes while it takes itself down must not kill it with
+// another exit code. tty is nil or the guest's console.
+func handleSignals(stop context.CancelCauseFunc, tty *terminal) {
 	// A write to a pipe that nobody reads is an error, which is logged, and not
-	// the end of the machine. This stays so until the process ends.
+	// the end of the machine.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 
 	wanted := []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT}
@@ -40,22 +41,12 @@ func handleSignals(stop context.CancelCauseFunc, tty *terminal) (undo func()) {
 	if len(wanted) > 0 { // none would mean all
 		signal.Notify(ch, wanted...)
 	}
-	done := make(chan struct{})
 	go func() {
 		s := &signals{stop: stop, tty: tty}
-		for {
-			select {
-			case sig := <-ch:
-				s.handle(sig.(unix.Signal))
-			case <-done:
-				return
-			}
+		for sig := range ch {
+			s.handle(sig.(unix.Signal))
 		}
 	}()
-	return func() {
-		signal.Stop(ch)
-		close(done)
-	}
 }
 
 // signals is what the signals so far have done.

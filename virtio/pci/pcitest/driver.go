@@ -20,15 +20,15 @@ const (
 // Queue is the driver of one queue, which kicks through the registers.
 type Queue struct {
 	*queuetest.Driver
-	m     *Machine
-	index int
+	m       *Machine
+	options queuetest.Options
 }
 
 // Kick makes available what was added, and notifies the device if it wants
 // that.
 func (q *Queue) Kick() {
 	if q.Publish() {
-		q.m.Notify(q.index)
+		q.m.Notify(q.options.Index)
 	}
 }
 
@@ -106,19 +106,32 @@ func (m *Machine) setUpQueue(index int, greatest uint16, base uint64) (next uint
 	if room == 0 {
 		room = 1 << 20
 	}
-	d := queuetest.New(m.tb, m.Memory, queuetest.Options{
+	o := queuetest.Options{
 		Index: index, Size: size, MaxSize: greatest, Base: base, Room: room,
 		Packed:     m.Features.Has(virtio.FeaturePackedRing),
 		EventIndex: m.Features.Has(virtio.FeatureEventIndex),
 		Indirect:   m.Features.Has(virtio.FeatureIndirect),
 		InOrder:    m.Features.Has(virtio.FeatureInOrder),
-	})
-	q := &Queue{Driver: d, m: m, index: index}
+	}
+	d := queuetest.New(m.tb, m.Memory, o)
+	q := &Queue{Driver: d, m: m, options: o}
 	m.mu.Lock()
 	m.Queues = append(m.Queues, q)
 	m.mu.Unlock()
 	m.EnableQueue(d.Config())
 	return (d.Alloc(0) + room + 2*queue.LegacyAlign) &^ (queue.LegacyAlign - 1)
+}
+
+// RestartQueue resets one queue (VIRTIO_F_RING_RESET) and sets it up again.
+func (m *Machine) RestartQueue(index int) {
+	m.tb.Helper()
+	m.ResetQueue(index)
+	q := &Queue{m: m, options: m.Queues[index].options}
+	q.Driver = queuetest.New(m.tb, m.Memory, q.options)
+	m.mu.Lock()
+	m.Queues[index] = q
+	m.mu.Unlock()
+	m.EnableQueue(q.Config())
 }
 
 // enableMSIX gives the configuration and each queue a vector, as far as there
