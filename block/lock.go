@@ -1,9 +1,11 @@
 package block
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,9 +36,41 @@ const (
 	permCount  = 4
 )
 
-// lockImage takes the locks of a guest's disk. It only looks at the file
-// system's locks: where there are none it says so in the log and goes on.
-func lockImage(fd int, path string, readOnly, shareable bool, log *slog.Logger) error {
+// lockPatience is how long an image may stay in use before it is refused. A
+// process that was killed keeps its locks until the kernel has torn down its
+// rings, some milliseconds after its end.
+const (
+	lockPatience = 300 * time.Millisecond
+	lockRetry    = 10 * time.Millisecond
+)
+
+// lockImage takes the locks of a guest's disk, or says who may not share it.
+// Where the file system has no locks it says so in the log and goes on.
+func lockImage(ctx context.Context, fd int, path string, readOnly, shareable bool, log *slog.Logger) error {
+	giveUp := time.NewTimer(lockPatience)
+	defer giveUp.Stop()
+	again := time.NewTicker(lockRetry)
+	defer again.Stop()
+	for {
+		err := tryLockImage(fd, path, readOnly, shareable, log)
+		if !errors.Is(err, ErrInUse) {
+			return err
+		}
+		// Without this, two who try at the same time would keep each other out.
+		if e := unlockImage(fd); e != nil {
+			return errors.Join(err, e)
+		}
+		select {
+		case <-giveUp.C:
+			return err
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		case <-again.C:
+		}
+	}
+}
+
+func tryLockImage(fd int, path string, readOnly, shareable bool, log *slog.Logger) error {
 	has := [permCount]bool{permRead: true, permWrite: !readOnly}
 	forbids := [permCount]bool{permWrite: !shareable, permResize: !shareable}
 	for p := range permCount {
@@ -91,6 +125,21 @@ func lockByte(fd int, at int64) error {
 	l := unix.Flock_t{Type: unix.F_RDLCK, Start: at, Len: 1}
 	for {
 		if err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &l); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// unlockImage gives the locks back. They would end with the open file, but the
+// kernel may keep that for a moment after close, while it tears a ring down.
+func unlockImage(fd int) error {
+	l := unix.Flock_t{Type: unix.F_UNLCK}
+	for {
+		err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &l)
+		switch {
+		case err == nil, errors.Is(err, unix.ENOLCK), errors.Is(err, unix.EINVAL), unsupported(err):
+			return nil
+		case err != unix.EINTR:
 			return err
 		}
 	}

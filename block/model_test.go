@@ -122,7 +122,7 @@ func (m *model) vec(n int64, free *[]byte) [][]byte {
 		mem = mem[1+m.rnd.IntN(1000):]
 	}
 	p := mem[:n]
-	*free = mem[(n+4095)&^4095-0:][:max(0, int64(len(mem))-(n+4095)&^4095)]
+	*free = mem[min((n+4095)&^4095, int64(len(mem))):]
 	var vec [][]byte
 	for len(p) > 0 {
 		k := len(p)

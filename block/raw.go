@@ -67,7 +67,7 @@ func openRaw(ctx context.Context, o Options) (_ *Raw, err error) {
 	if err := d.openFile(o); err != nil {
 		return nil, err
 	}
-	if err := lockImage(d.fd, d.path, d.readOnly, o.Shareable, d.log); err != nil {
+	if err := lockImage(ctx, d.fd, d.path, d.readOnly, o.Shareable, d.log); err != nil {
 		return nil, err
 	}
 	size, err := d.measure()
@@ -328,6 +328,9 @@ func (d *Raw) release() error {
 		errs = append(errs, d.direct.close())
 	}
 	if d.fd >= 0 {
+		if err := unlockImage(d.fd); err != nil {
+			errs = append(errs, fmt.Errorf("%s: unlock: %w", d.path, err))
+		}
 		if err := unix.Close(d.fd); err != nil {
 			errs = append(errs, fmt.Errorf("%s: close: %w", d.path, err))
 		}

@@ -75,16 +75,19 @@ type Backend interface {
 	Stats() Stats
 
 	// Close ends all waits with ErrClosed, and removes what the back end made
-	// on the host. A vhost device that uses a queue must have been stopped.
-	// Later calls return the same error.
+	// on the host. When it returns, no queue touches the slices it was given any
+	// more. A vhost device that uses a queue must have been stopped. Close waits
+	// for a running call of OnLink's function, so the caller holds no lock that
+	// it takes. Later calls return the same error.
 	Close() error
 }
 
 // Queue is one queue pair. One goroutine may receive (Receive, WaitReceive)
 // while another sends (Send, WaitSend); Wake and FD are for any.
 //
-// Errors other than ErrAgain and ErrDisabled are final: the host's end is gone
-// or closed, the link is down, and every later call has the same answer.
+// Errors other than ErrAgain and ErrDisabled are final: the host's end is closed
+// (ErrClosed) or has been lost, which is logged once and takes Link down. Every
+// later call returns the same.
 type Queue interface {
 	// Send gives one frame to the host and never blocks. It returns nil if the
 	// host took it, and also if it is lost, as on a real wire: because it is

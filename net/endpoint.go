@@ -25,6 +25,7 @@ type endpoint struct {
 	link   link
 	err    atomic.Pointer[error] // why it has ended
 
+	config    sync.Mutex // held while queues are enabled and disabled
 	closeOnce sync.Once
 	closeErr  error
 }
@@ -117,6 +118,8 @@ func (e *endpoint) enable(n int, turn func(q *fileQueue, on bool) error) error {
 	if n < 1 || n > len(e.queues) {
 		return fmt.Errorf("net: %s: %d queue pairs are not between 1 and %d", e.name, n, len(e.queues))
 	}
+	e.config.Lock()
+	defer e.config.Unlock()
 	for i, q := range e.queues {
 		on := i < n
 		if q.enabled.Load() == on {

@@ -12,7 +12,7 @@ import (
 // there the guest receives. A tap made by NewTap is gone after Close.
 type Tap struct {
 	*endpoint
-	name     string // as first seen; an administrator may rename it
+	ifname   string // as first seen; an administrator may rename it
 	index    int
 	offloads Offload
 	handle   *netlink.Handle // in the network namespace NewTap was called in
@@ -23,7 +23,7 @@ type Tap struct {
 }
 
 // Name is the name of the interface when it was opened.
-func (t *Tap) Name() string { return t.name }
+func (t *Tap) Name() string { return t.ifname }
 
 // Index is the interface's index in its network namespace.
 func (t *Tap) Index() int { return t.index }
@@ -55,7 +55,7 @@ func (t *Tap) SetOffloads(o Offload) error {
 		return err
 	}
 	if err := t.queues[0].ioctl(func(fd int) error { return tunSetOffloads(fd, o) }); err != nil {
-		return fmt.Errorf("net: %s: offloads %v: %w", t.endpoint.name, o, err)
+		return fmt.Errorf("net: %s: offloads %v: %w", t.name, o, err)
 	}
 	return nil
 }
@@ -74,7 +74,7 @@ func (t *Tap) SetLink(up bool) error {
 		return err
 	}
 	if err := t.queues[0].ioctl(func(fd int) error { return tunSetCarrier(fd, up) }); err != nil {
-		return fmt.Errorf("net: %s: set carrier: %w (needs Linux 4.20)", t.endpoint.name, err)
+		return fmt.Errorf("net: %s: set carrier: %w (needs Linux 4.20)", t.name, err)
 	}
 	return nil
 }

@@ -62,13 +62,9 @@ func NewTap(o TapOptions) (*Tap, error) {
 	if err != nil {
 		return nil, fmt.Errorf("net: tap %s: netlink socket: %w", o.Name, err)
 	}
-	t := &Tap{handle: handle, endpoint: newEndpoint("tap "+o.Name, o.Log)}
+	t := &Tap{endpoint: newEndpoint("tap "+o.Name, o.Log), handle: handle, watch: &linkWatch{}}
 	if err := t.open(o); err != nil {
-		if t.watch == nil {
-			t.watch = &linkWatch{}
-		}
-		t.Close()
-		return nil, fmt.Errorf("net: tap %s: %w", o.Name, err)
+		return nil, errors.Join(fmt.Errorf("net: tap %s: %w", o.Name, err), t.Close())
 	}
 	return t, nil
 }
@@ -110,12 +106,18 @@ func checkName(name string, pattern bool) error {
 		return fmt.Errorf("is longer than %d bytes", maxNameLen)
 	case name == "." || name == "..":
 		return errors.New("is not allowed")
-	case strings.ContainsAny(plain, "/: \t\n\v\f\r\x00\xa0"):
+	case slices.ContainsFunc([]byte(plain), forbidden):
 		return errors.New("has a character that is not allowed in interface names")
 	case strings.Contains(plain, "%"):
 		return errors.New("has a % that is not the only %d")
 	}
 	return nil
+}
+
+// forbidden tells the bytes that no interface name has: / and :, the end of a
+// string, and what the kernel takes for space (in Latin-1).
+func forbidden(c byte) bool {
+	return strings.IndexByte("/: \t\n\v\f\r\x00\xa0", c) >= 0
 }
 
 // open does the work of NewTap. What it has done when it fails, Close undoes.
@@ -127,14 +129,18 @@ func (t *Tap) open(o TapOptions) error {
 			return errors.New("there is no such interface; make it (ip tuntap add NAME mode tap user USER)")
 		case err != nil:
 			return fmt.Errorf("look up: %w", err)
-		case l.Type() != "tuntap":
+		}
+		switch tap, ok := l.(*netlink.Tuntap); {
+		case !ok:
 			return fmt.Errorf("is a %s, not a tap", l.Type())
+		case tap.Mode != netlink.TUNTAP_MODE_TAP:
+			return errors.New("is a tun, which carries no Ethernet frames, not a tap")
 		}
 	}
 	if err := t.attach(o); err != nil {
 		return err
 	}
-	l, err := t.handle.LinkByName(t.name)
+	l, err := t.handle.LinkByName(t.ifname)
 	if err != nil {
 		return fmt.Errorf("look up: %w", err)
 	}
@@ -149,8 +155,7 @@ func (t *Tap) open(o TapOptions) error {
 	}
 	t.link.up = true
 	t.queues[0].enabled.Store(true)
-	t.watch, err = watchLink(t.index, t.linkChanged)
-	if err != nil {
+	if err := t.watch.start(t.index, t.refresh, t.linkChanged); err != nil {
 		return fmt.Errorf("watch the interface: %w", err)
 	}
 	return nil
@@ -177,8 +182,8 @@ func (t *Tap) attach(o TapOptions) error {
 	if err != nil {
 		return o.attachError(err)
 	}
-	t.name = name
-	t.endpoint.name = "tap " + name
+	t.ifname = name
+	t.name = "tap " + name
 	if err := tunSetHeaderSize(fd, HeaderSize); err != nil {
 		unix.Close(fd)
 		return fmt.Errorf("set the header size: %w", err)
@@ -222,7 +227,7 @@ func (o *TapOptions) attachError(err error) error {
 		return fmt.Errorf("%w: to make an interface needs CAP_NET_ADMIN; run as root, or have an administrator make it (ip tuntap add NAME mode tap user USER) and use that one", err)
 	case errors.Is(err, unix.EBUSY) && o.Existing:
 		return fmt.Errorf("%w: another program has it open", err)
-	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.EEXIST), errors.Is(err, unix.EINVAL):
+	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.EEXIST):
 		return fmt.Errorf("%w: an interface of this name exists already", err)
 	case errors.Is(err, unix.ENFILE):
 		return fmt.Errorf("%w: all numbers of the pattern are taken", err)
@@ -326,6 +331,15 @@ func (t *Tap) linkChanged(e linkEvent) {
 	}) == errGone:
 		t.fail(errGone)
 	}
+}
+
+// refresh is what the watch calls after it may have missed something.
+func (t *Tap) refresh() linkEvent {
+	l, err := t.handle.LinkByIndex(t.index)
+	if err != nil {
+		return linkEvent{up: t.link.get(), gone: isNotFound(err)}
+	}
+	return linkEvent{up: l.Attrs().RawFlags&unix.IFF_UP != 0}
 }
 
 func isNotFound(err error) bool {

@@ -2,7 +2,6 @@ package net
 
 import (
 	"errors"
-	"os"
 	"sync"
 
 	"github.com/vishvananda/netlink/nl"
@@ -21,27 +20,33 @@ type linkWatch struct {
 	done   sync.WaitGroup
 }
 
-// watchLink calls f for each change of the interface, in the network namespace
-// of the calling thread, until it is gone.
-func watchLink(index int, f func(linkEvent)) (*linkWatch, error) {
+// start calls f for each change of the interface, in the network namespace of
+// the calling thread, until it is gone. refresh is asked when the kernel had
+// more to tell than fits its buffer.
+func (w *linkWatch) start(index int, refresh func() linkEvent, f func(linkEvent)) error {
 	socket, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	w := &linkWatch{socket: socket}
-	w.done.Go(func() { w.run(index, f) })
-	return w, nil
+	w.socket = socket
+	w.done.Go(func() { w.run(index, refresh, f) })
+	return nil
 }
 
-func (w *linkWatch) run(index int, f func(linkEvent)) {
+func (w *linkWatch) run(index int, refresh func() linkEvent, f func(linkEvent)) {
 	for {
 		messages, _, err := w.socket.Receive()
-		if errors.Is(err, os.ErrClosed) {
-			return
-		}
-		// Any other error is that of one message: too many came at once
-		// (ENOBUFS), or it was cut short. A later one has the state again.
-		if err != nil && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EINTR) {
+		switch {
+		case errors.Is(err, unix.ENOBUFS):
+			e := refresh()
+			f(e)
+			if e.gone {
+				return
+			}
+			continue
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil: // closed
 			return
 		}
 		for _, m := range messages {
@@ -49,6 +54,7 @@ func (w *linkWatch) run(index int, f func(linkEvent)) {
 				continue
 			}
 			info := nl.DeserializeIfInfomsg(m.Data)
+			// A port that leaves its bridge is a deletion too, in that family.
 			if int(info.Index) != index || info.Family == unix.AF_BRIDGE {
 				continue
 			}

@@ -1,7 +1,7 @@
 // Package pci models the PCI bus of a PC with an i440FX host bridge and the
 // PIIX3/PIIX4 south bridge: configuration space and its access mechanism #1,
 // base address registers that move at run time, INTx interrupts and their
-// routing, and the three bridge functions themselves.
+// routing, MSI and MSI-X, and the three bridge functions themselves.
 //
 // Sources: PCI Local Bus Specification 3.0; Intel 82441FX (290549), 82371SB
 // PIIX3 (290550) and 82371AB PIIX4 (290562) data sheets; ACPI 1.0b for the

@@ -18,6 +18,8 @@ import (
 // maxQueues is the number of doorbells that fit in the notification region.
 const maxQueues = regionSize / notifyMultiplier
 
+var _ pci.Function = (*Function)(nil)
+
 // Options says what a Function is made of.
 type Options struct {
 	Name   string // for messages: the device as the machine calls it

@@ -15,16 +15,6 @@ import (
 	"github.com/govmm/govmm/virtio/pci/pcitest"
 )
 
-// quiet is a device that does nothing by itself.
-func quiet(sizes ...uint16) *echo {
-	d := newEcho(sizes...)
-	d.activated = func(a virtio.Activation) error {
-		clear(a.Queues)
-		return nil
-	}
-	return d
-}
-
 // interrupters collects the queues' interrupts from an activation.
 type interrupters []interface{ Interrupt() }
 
@@ -297,57 +287,5 @@ func TestCallFDWithoutVectors(t *testing.T) {
 	pcitest.New(t, pcitest.Options{Device: d}).Start(0)
 	if got == nil || !strings.Contains(got.Error(), "no interrupts for devices in the kernel") {
 		t.Error(got)
-	}
-}
-
-func TestHotPathsAllocateNothing(t *testing.T) {
-	for _, legacy := range []bool{false, true} {
-		var in interrupters
-		d := newEcho(8)
-		d.activated = in.collect
-		m := pcitest.New(t, pcitest.Options{Device: d, Legacy: legacy, INTx: true})
-		m.Start(0)
-		m.WriteConfig(4, 2, 0x407) // the pin cannot reach the handler
-		m.SelectQueue(0)
-		if n := testing.AllocsPerRun(100, func() {
-			m.Notify(0)
-			in[0].Interrupt()
-			m.ISR()
-			m.Status()
-			d.activation.Interrupts.ConfigChanged()
-		}); n != 0 {
-			t.Errorf("legacy %v: %v allocations", legacy, n)
-		}
-	}
-}
-
-func BenchmarkDoorbell(b *testing.B) {
-	for _, legacy := range []bool{false, true} {
-		b.Run(fmt.Sprintf("legacy=%v", legacy), func(b *testing.B) {
-			m := pcitest.New(b, pcitest.Options{Device: quiet(8), Legacy: legacy})
-			m.Start(0)
-			b.ReportAllocs()
-			for b.Loop() {
-				if legacy {
-					m.Out(0xC010, 2, 0)
-				} else {
-					m.Store(0xFE003000, 2, 0)
-				}
-			}
-		})
-	}
-}
-
-func BenchmarkISR(b *testing.B) {
-	var in interrupters
-	d := newEcho(8)
-	d.activated = in.collect
-	m := pcitest.New(b, pcitest.Options{Device: d, INTx: true})
-	m.Start(0)
-	m.WriteConfig(4, 2, 0x407)
-	b.ReportAllocs()
-	for b.Loop() {
-		in[0].Interrupt()
-		m.ISR()
 	}
 }

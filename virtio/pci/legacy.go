@@ -165,5 +165,5 @@ func (f *Function) startEarly(index int) {
 		f.s.Status&statusDriver == 0 || f.s.Status&settled != 0 {
 		return
 	}
-	f.activate(legacyInterface)
+	f.activate()
 }

@@ -94,15 +94,15 @@ func (f *Function) driverOK(by face) {
 	case by == modernInterface && f.s.Status&statusFeaturesOK == 0:
 		f.signals.NeedsReset(errors.New("the driver sets DRIVER_OK before FEATURES_OK"))
 	default:
-		f.activate(by)
+		f.activate()
 	}
 }
 
 // activate starts the device. mu is held.
-func (f *Function) activate(by face) {
-	if f.s.Status&statusFeaturesOK != 0 {
-		by = modernInterface
-	} else {
+func (f *Function) activate() {
+	by := modernInterface
+	if f.s.Status&statusFeaturesOK == 0 {
+		by = legacyInterface
 		// The modern interface's registers can have left anything here.
 		f.s.DriverFeatures &= f.offered & legacyBits
 		if err := f.startLegacyQueues(); err != nil {

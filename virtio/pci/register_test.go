@@ -50,6 +50,30 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+// TestLegacyOnly has no modern registers, and offers what fits in the others.
+func TestLegacyOnly(t *testing.T) {
+	d := newEcho(8)
+	d.features = 1 | virtio.FeaturePackedRing
+	f, err := virtiopci.New(virtiopci.Options{Name: "d", Device: ringEcho{d}, MSI: irq.None{}, NoModern: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if capability, bar := f.Uint32(0x40), f.Uint32(0x20); capability != 0x00010011 || bar != 0 {
+		t.Errorf("capability %08x, BAR %08x", capability, bar)
+	}
+	f.WriteConfig(0x10, []byte{0xFF, 0xFF, 0xFF, 0xFF}) // where the window would be
+	data := make([]byte, 4)
+	f.ReadConfig(0x10, data)
+	if data[0] != 0xE1 {
+		t.Errorf("BAR 0 %x", data)
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	other := newEcho(8)
 	other.kind = 19
@@ -144,6 +168,59 @@ func TestCommonRegisters(t *testing.T) {
 	m.SelectQueue(1)
 	if size, desc := m.Load(m.CommonAddress(0x18), 2), m.Load(m.CommonAddress(0x20), 8); size != 16 || desc != 0 {
 		t.Errorf("after a reset: size %d, queue_desc %#x", size, desc)
+	}
+}
+
+// TestLegacyRegisters writes to each register of the header.
+func TestLegacyRegisters(t *testing.T) {
+	d := newEcho(256, 16)
+	m := pcitest.New(t, pcitest.Options{Device: d, Legacy: true})
+	m.SelectQueue(1)
+	const offered = uint32(virtio.FeatureIndirect | virtio.FeatureEventIndex | virtio.FeatureAnyLayout)
+	check := func(reg uint64, size int, write, before, after uint32) {
+		t.Helper()
+		old := m.In(0xC000+reg, size)
+		m.Out(0xC000+reg, size, write)
+		if v := m.In(0xC000+reg, size); old != before || v != after {
+			t.Errorf("%#x: %#x, then %#x, want %#x, then %#x", reg, old, v, before, after)
+		}
+	}
+	check(0x00, 4, 0, offered, offered)
+	check(0x04, 4, 0xFFFFFFFF, 0, offered)
+	check(0x04, 1, 0, offered&0xFF, 0)
+	check(0x08, 4, 0x12345, 0, 0x12345)
+	check(0x08, 4, 0, 0x12345, 0)
+	check(0x0C, 2, 8, 16, 16)
+	check(0x0E, 2, 0, 1, 0)
+	check(0x0C, 4, 0x00020000, 256, 0x00020000) // no queue 2
+	check(0x08, 4, 1, 0, 0)
+	check(0x10, 2, 0, 0, 0)
+	check(0x12, 1, 0xFB, 0, 0x83) // FEATURES_OK and NEEDS_RESET are not there
+	check(0x13, 1, 3, 0, 0)
+	check(0x14, 2, 0x0102, 0x0201, 0x0102) // device configuration, without MSI-X
+	m.WriteConfig(0x9A, 2, 0x8000)
+	check(0x14, 2, 2, 0xFFFF, 2)
+	check(0x14, 2, 3, 2, 0xFFFF)
+	check(0x16, 2, 1, 0xFFFF, 0xFFFF) // of no queue
+	m.SelectQueue(1)
+	check(0x16, 2, 1, 0xFFFF, 1)
+	check(0x18, 2, 0x0102, 0x0102, 0x0102)
+	check(0x12, 1, 0, 0x83, 0)
+	m.Negotiate(0)
+	m.Store(m.CommonAddress(0x08), 4, 1)
+	m.Store(m.CommonAddress(0x0C), 4, 1)
+	m.Store(m.CommonAddress(0x14), 1, pcitest.FeaturesOK)
+	m.Out(0xC008, 4, 1) // a mixture
+	if m.In(0xC008, 4) != 0 {
+		t.Error("the legacy queue address works after FEATURES_OK")
+	}
+	m.Reset()
+	m.SetUpQueues()
+	m.SetStatus(pcitest.DriverBit | pcitest.DriverOK)
+	pfn := m.In(0xC008, 4)
+	m.Out(0xC008, 4, 7)
+	if v := m.In(0xC008, 4); v != pfn {
+		t.Errorf("queue address %#x changed to %#x while the device runs", pfn, v)
 	}
 }
 

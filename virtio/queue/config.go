@@ -1,8 +1,6 @@
 package queue
 
-import (
-	"github.com/govmm/govmm/memory"
-)
+import "github.com/govmm/govmm/memory"
 
 // maxRingSize is the greatest queue size of the specification (sections 2.7
 // and 2.8).
@@ -18,7 +16,9 @@ type Config struct {
 	// Index is the queue's number in its device.
 	Index int
 	// MaxSize is the greatest size the device allows, and the greatest number
-	// of descriptors in a chain, those of an indirect table included.
+	// of descriptors in a chain, those of an indirect table included. It bounds
+	// what a hostile driver can make the queue hold: Size*MaxSize slices of 24
+	// bytes each, 24 MiB at 1024.
 	MaxSize uint16
 	// Size is the number of descriptors that the driver has chosen.
 	Size uint16

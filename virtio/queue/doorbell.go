@@ -14,8 +14,9 @@ import (
 // notification register (ioeventfd). Rings add up until somebody waits.
 //
 // A waiting goroutine blocks in the kernel and holds a thread. That is on
-// purpose: the way through the Go runtime's poller is longer (see
-// BenchmarkDoorbell).
+// purpose: from a ring to the answer takes 5 microseconds so, and 10 to 17 by
+// way of the Go runtime's poller, which has to wake a thread that looks for
+// work first. A locked thread makes no difference (BenchmarkDoorbell).
 type Doorbell struct {
 	fd     int
 	closed atomic.Bool

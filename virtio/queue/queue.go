@@ -28,8 +28,7 @@ type Queue struct {
 	completed uint64 // of these, pushed back
 	entries   int    // ring entries of the others
 	heads     []bool // of a split queue: descriptors that are heads of these
-	waiting   []*Chain
-	returned  uint64 // in-order queues: chains put into the used ring
+	waiting   []*Chain // of an in-order queue: pushed before their turn
 }
 
 // What a queue may be doing.
@@ -174,7 +173,8 @@ func (q *Queue) Unpop(c *Chain) {
 // Push returns a chain to the driver: written bytes were written to the front
 // of its writer, which must not be more than there are. It may be held back
 // until Flush. On a dead or stopped queue, Push does nothing. In a queue with
-// VIRTIO_F_IN_ORDER a chain waits for those popped before it.
+// VIRTIO_F_IN_ORDER a chain waits for those popped before it. The chain's
+// writable pages are marked dirty (memory.MarkDirty) by this call, not before.
 func (q *Queue) Push(c *Chain, written uint32) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -94,9 +94,7 @@ func randomRequest(d *queuetest.Driver, r *rand.Rand, arena []queuetest.Buffer) 
 		b.Len = 1 + r.Uint32N(b.Len)
 		b.Write = i >= readable
 		p := d.Bytes(b)
-		for i := range p {
-			p[i] = byte(r.Uint32())
-		}
+		fill(p, r)
 		if b.Write {
 			req.out = append(req.out, b)
 		} else {
@@ -107,6 +105,14 @@ func randomRequest(d *queuetest.Driver, r *rand.Rand, arena []queuetest.Buffer) 
 	return bufs, req
 }
 
+// fill makes a pattern of data, with one random number.
+func fill(p []byte, r *rand.Rand) {
+	seed := r.Uint32()
+	for i := range p {
+		p[i] = byte(seed>>(i%4*8)) + byte(i)
+	}
+}
+
 // TestRequests sends many random requests, several at a time, through queues of
 // all forms. The device answers in any order.
 func TestRequests(t *testing.T) {
@@ -115,14 +121,13 @@ func TestRequests(t *testing.T) {
 			if o.Size = size; size == 7 && !o.Packed {
 				o.Size = 16 // not a power of 2
 			}
-			testRequests(t, o)
+			testRequests(t, newMemory(t), o, rand.New(rand.NewPCG(1, uint64(size))), 2000)
 		})
 	}
 }
 
-func testRequests(t *testing.T, o queuetest.Options) {
-	r := rand.New(rand.NewPCG(1, uint64(o.Size)))
-	d := queuetest.New(t, newMemory(t), o)
+func testRequests(t *testing.T, mem *memory.Memory, o queuetest.Options, r *rand.Rand, rounds int) {
+	d := queuetest.New(t, mem, o)
 	q := d.Start()
 	// Each request in flight has buffers of its own.
 	arenas := make([][]queuetest.Buffer, o.Size)
@@ -131,7 +136,7 @@ func testRequests(t *testing.T, o queuetest.Options) {
 			arenas[i] = append(arenas[i], d.Writable(300))
 		}
 	}
-	for round := range 2000 {
+	for round := range rounds {
 		var sent []request
 		ids := map[uint16]int{}
 		for range 1 + r.IntN(int(o.Size)) {
@@ -163,9 +168,7 @@ func testRequests(t *testing.T, o queuetest.Options) {
 		for _, i := range r.Perm(len(sent)) {
 			w := chains[i].Writer()
 			answers[i] = make([]byte, r.IntN(w.Len()+1))
-			for j := range answers[i] {
-				answers[i][j] = byte(r.Uint32())
-			}
+			fill(answers[i], r)
 			if _, err := w.Write(answers[i]); err != nil {
 				t.Fatal(err)
 			}

@@ -61,20 +61,20 @@ type Machine struct {
 	Function *virtiopci.Function
 	Memory   *memory.Memory
 	Bus      *pci.Bus
-	Features virtio.Features // negotiated by Start
-	Queues   []*Queue        // set up by Start
+	// Ports and Device are where the BARs are mapped.
+	Ports, Device *bus.Bus
+	Features      virtio.Features // negotiated by Start
+	Queues        []*Queue        // set up by Start
 	// ConfigChanged is raised by the configuration interrupt.
 	ConfigChanged queuetest.Line
 
-	tb            testing.TB
-	o             Options
-	ports, memory *bus.Bus
-	mechanism     *pci.Mechanism
-	regions       regions
-	intx          chan struct{}
+	tb   testing.TB
+	o    Options
+	intx chan struct{}
 
 	mu      sync.Mutex // guards what the interrupts look at
 	vectors map[uint16][]queuetest.Line
+	regions regions // which the driver alone changes
 }
 
 // New puts the device on a bus and its BARs in place. It is taken apart when
@@ -86,7 +86,7 @@ func New(tb testing.TB, o Options) *Machine {
 	}
 	m := &Machine{
 		tb: tb, o: o, Memory: o.Memory, ConfigChanged: queuetest.NewLine(),
-		ports: bus.New("ports", 0x10000), memory: bus.New("memory", 1<<40),
+		Ports: bus.New("ports", 0x10000), Device: bus.New("memory", 1<<40),
 		intx: make(chan struct{}, 1), vectors: map[uint16][]queuetest.Line{},
 	}
 	if m.Memory == nil {
@@ -102,8 +102,7 @@ func New(tb testing.TB, o Options) *Machine {
 	m.must(err)
 	m.Function = f
 	m.addInterrupt()
-	m.mechanism = pci.NewMechanism(m.Bus, nil)
-	m.must(m.ports.Add(pci.ConfigPort, pci.ConfigPorts, "pci", m.mechanism))
+	m.must(m.Ports.Add(pci.ConfigPort, pci.ConfigPorts, "pci", pci.NewMechanism(m.Bus, nil)))
 	m.must(m.Bus.Add(f, Slot, 0))
 	m.Bus.Reset()
 	tb.Cleanup(func() { m.must(f.Close()) })
@@ -127,7 +126,7 @@ func (m *Machine) addInterrupt() {
 	for pirq := range 4 {
 		router.SetRoute(pirq, intxIRQ)
 	}
-	m.Bus = pci.NewBus(pci.Options{Ports: m.ports, Memory: m.memory, Router: router, Log: m.o.Log})
+	m.Bus = pci.NewBus(pci.Options{Ports: m.Ports, Memory: m.Device, Router: router, Log: m.o.Log})
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -193,7 +192,7 @@ func (m *Machine) WriteConfig(reg uint8, size int, v uint32) { m.Out(m.selectCon
 // In reads size bytes from ports.
 func (m *Machine) In(port uint64, size int) uint32 {
 	var data [4]byte
-	m.ports.Read(port, data[:size])
+	m.Ports.Read(port, data[:size])
 	return binary.LittleEndian.Uint32(data[:])
 }
 
@@ -201,13 +200,13 @@ func (m *Machine) In(port uint64, size int) uint32 {
 func (m *Machine) Out(port uint64, size int, v uint32) {
 	var data [4]byte
 	binary.LittleEndian.PutUint32(data[:], v)
-	m.ports.Write(port, data[:size])
+	m.Ports.Write(port, data[:size])
 }
 
 // Load reads size bytes from device memory.
 func (m *Machine) Load(addr uint64, size int) uint64 {
 	var data [8]byte
-	m.memory.Read(addr, data[:size])
+	m.Device.Read(addr, data[:size])
 	return binary.LittleEndian.Uint64(data[:])
 }
 
@@ -215,7 +214,7 @@ func (m *Machine) Load(addr uint64, size int) uint64 {
 func (m *Machine) Store(addr uint64, size int, v uint64) {
 	var data [8]byte
 	binary.LittleEndian.PutUint64(data[:], v)
-	m.memory.Write(addr, data[:size])
+	m.Device.Write(addr, data[:size])
 }
 
 func (m *Machine) must(err error) {

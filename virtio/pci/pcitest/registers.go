@@ -14,7 +14,7 @@ type regions struct {
 
 // findRegions reads the vendor capabilities.
 func (m *Machine) findRegions() {
-	m.regions = regions{}
+	var r regions
 	for at := uint8(m.ReadConfig(pci.RegCapabilities, 1)); at != 0; at = uint8(m.ReadConfig(at+1, 1)) {
 		if m.ReadConfig(at, 1) != pci.CapVendor {
 			continue
@@ -23,15 +23,18 @@ func (m *Machine) findRegions() {
 		base := uint64(m.ReadConfig(pci.RegBAR0+4*bar, 4)&^15) + uint64(m.ReadConfig(at+8, 4))
 		switch m.ReadConfig(at+3, 1) {
 		case 1:
-			m.regions.common = base
+			r.common = base
 		case 2:
-			m.regions.notify, m.regions.multiplier = base, uint64(m.ReadConfig(at+16, 4))
+			r.notify, r.multiplier = base, uint64(m.ReadConfig(at+16, 4))
 		case 3:
-			m.regions.isr = base
+			r.isr = base
 		case 4:
-			m.regions.device = base
+			r.device = base
 		}
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.regions = r
 }
 
 // CommonAddress is the address of a register of the common configuration.
@@ -164,7 +167,10 @@ func (m *Machine) ISR() uint8 {
 	if m.o.Legacy {
 		return uint8(m.legacy(19, 1))
 	}
-	return uint8(m.Load(m.regions.isr, 1))
+	m.mu.Lock()
+	at := m.regions.isr
+	m.mu.Unlock()
+	return uint8(m.Load(at, 1))
 }
 
 // SetConfigVector gives the configuration interrupt its MSI-X vector.

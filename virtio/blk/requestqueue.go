@@ -1,0 +1,228 @@
+package blk
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/govmm/govmm/block"
+	"github.com/govmm/govmm/virtio"
+	"github.com/govmm/govmm/virtio/queue"
+)
+
+// batch is how many requests are taken before the disk is asked to start: enough
+// to share the cost of starting and of the interrupt, and few enough that the
+// first does not wait for long.
+const batch = 32
+
+// maxInFlight is how many bytes the disk may have to move for one queue before
+// no more requests are taken. It bounds what a reset or a pause waits for,
+// whatever the driver has asked for.
+const maxInFlight = 64 << 20
+
+// requestQueue is an active queue. Its goroutine takes the driver's requests and
+// submits them; the disk's completions come from any goroutine, but never from
+// two at a time.
+type requestQueue struct {
+	device     *Device
+	queue      *queue.Queue
+	disk       block.Queue
+	interrupts virtio.Interrupts
+	features   virtio.Features
+	counters   *counters
+	serving    sync.WaitGroup
+
+	// Of the goroutine that serves.
+	free      *request
+	last      *request // not submitted yet: the next one may follow it
+	submitted bool     // since the last kick
+	answered  bool     // since the last flush, by this goroutine
+	broken    bool     // the driver has been told to reset; serves no more
+	sequence  uint64
+
+	inFlight  atomic.Int64 // bytes
+	starved   atomic.Bool  // waits until inFlight has become less
+	attention atomic.Bool  // again is not empty
+
+	mu       sync.Mutex
+	returned *request   // free
+	again    []*request // to be submitted once more
+}
+
+func newRequestQueue(d *Device, index int, q *queue.Queue) (*requestQueue, error) {
+	r := &requestQueue{
+		device: d, queue: q, interrupts: *d.interrupts.Load(), features: d.features,
+		counters: &d.counters[index],
+	}
+	disk, err := d.backend.NewQueue(block.QueueOptions{Completed: r.completed, Inline: true})
+	if err != nil {
+		return nil, fmt.Errorf("virtio disk, queue %d: %w", index, err)
+	}
+	r.disk = disk
+	return r, nil
+}
+
+// start begins to serve the queue.
+func (q *requestQueue) start() {
+	if !q.broken {
+		q.serving.Go(q.serve)
+	}
+}
+
+// wait waits for the end of serving, which the queue's Pause or Stop brings.
+func (q *requestQueue) wait() { q.serving.Wait() }
+
+func (q *requestQueue) serve() {
+	for {
+		q.queue.DisableNotify()
+		if err := q.drain(); err != nil {
+			q.broken = true
+			q.interrupts.NeedsReset(err)
+			return
+		}
+		if q.queue.EnableNotify() && !q.blocked() {
+			continue
+		}
+		if !q.queue.Wait() {
+			return
+		}
+	}
+}
+
+// drain takes what is available.
+func (q *requestQueue) drain() error {
+	for {
+		n, err := q.take()
+		q.kick()
+		if err != nil || n < batch {
+			return err
+		}
+	}
+}
+
+// take handles up to batch requests, and returns how many there were.
+func (q *requestQueue) take() (n int, err error) {
+	q.retry()
+	for ; n < batch && !q.blocked(); n++ {
+		c, err := q.queue.Pop()
+		if c == nil {
+			return n, err
+		}
+		if err := q.handle(c); err != nil {
+			return n, fmt.Errorf("virtqueue %d: %w", q.queue.Index(), err)
+		}
+	}
+	return n, nil
+}
+
+// blocked reports whether no requests are to be taken for now. The doorbell
+// rings when this may have changed.
+func (q *requestQueue) blocked() bool {
+	if q.device.halted.Load() {
+		return true
+	}
+	if q.inFlight.Load() < maxInFlight {
+		return false
+	}
+	// Either we see that it has become less now, or who made it less sees us.
+	q.starved.Store(true)
+	return q.inFlight.Load() >= maxInFlight
+}
+
+// kick has the disk start what was collected, and shows the driver what was
+// answered without it.
+func (q *requestQueue) kick() {
+	q.release()
+	if q.submitted {
+		q.submitted = false
+		q.disk.Kick()
+	}
+	if q.answered {
+		q.answered = false
+		q.queue.Flush()
+	}
+}
+
+// submit hands a request to the disk.
+func (q *requestQueue) submit(r *request) {
+	r.cost = r.disk.Bytes()
+	if r.disk.Op == block.Discard {
+		r.cost = 0 // nothing is moved
+	}
+	q.inFlight.Add(r.cost)
+	q.submitted = true
+	q.disk.Submit(&r.disk)
+}
+
+// retry submits again what is to be. Requests that failed together are done one
+// by one, to find out which of them it was.
+func (q *requestQueue) retry() {
+	if !q.attention.Load() || q.device.halted.Load() {
+		return
+	}
+	q.mu.Lock()
+	again := q.again
+	q.again = nil
+	q.attention.Store(false)
+	q.mu.Unlock()
+	slices.SortFunc(again, func(a, b *request) int { return cmp.Compare(a.sequence, b.sequence) })
+	for _, r := range again {
+		for r != nil {
+			next := r.next
+			r.next = nil
+			r.disk.Vec = r.own
+			q.submit(r)
+			r = next
+		}
+	}
+}
+
+// kept is how many requests are to be submitted again.
+func (q *requestQueue) kept() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := 0
+	for _, r := range q.again {
+		for ; r != nil; r = r.next {
+			n++
+		}
+	}
+	return n
+}
+
+// completed takes the requests that the disk has done.
+func (q *requestQueue) completed(done []*block.Request) {
+	var cost int64
+	var first, last *request // free
+	kept := false
+	for _, b := range done {
+		r := b.Owner.(*request)
+		cost += r.cost
+		if b.Err != nil && q.keeps(r) {
+			kept = true
+			continue
+		}
+		for r != nil {
+			next := r.next
+			// The parent of a segment becomes free with its last one.
+			for f := q.finish(r, b.Err); f != nil; f = f.free() {
+				if last == nil {
+					last = f
+				}
+				f.next, first = first, f
+			}
+			r = next
+		}
+	}
+	q.queue.Flush()
+	if first != nil {
+		q.mu.Lock()
+		last.next, q.returned = q.returned, first
+		q.mu.Unlock()
+	}
+	if q.inFlight.Add(-cost) < maxInFlight && q.starved.CompareAndSwap(true, false) || kept {
+		q.queue.Doorbell().Ring()
+	}
+}
