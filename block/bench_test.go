@@ -127,7 +127,7 @@ func BenchmarkQueue(b *testing.B) {
 				depth      int
 				sequential bool
 			}{
-				{Read, 4096, 1, false}, {Read, 4096, 32, false},
+				{Read, 4096, 1, false}, {Read, 4096, 2, false}, {Read, 4096, 32, false},
 				{Write, 4096, 1, false}, {Write, 4096, 32, false},
 				{Read, 1 << 20, 4, true}, {Write, 1 << 20, 4, true},
 			} {

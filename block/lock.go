@@ -26,14 +26,16 @@ import (
 //	1  write
 //	2  write the same data
 //	3  resize
+//
+// A disk has 0, and 1 when it is writable; it forbids 1 unless it is shareable.
+// That is what QEMU takes for a guest's disk.
 const (
 	lockHeld     = 100
 	lockUnshared = 200
 
-	permRead   = 0
-	permWrite  = 1
-	permResize = 3
-	permCount  = 4
+	permRead  = 0
+	permWrite = 1
+	permCount = 2
 )
 
 // lockPatience is how long an image may stay in use before it is refused. A
@@ -72,7 +74,7 @@ func lockImage(ctx context.Context, fd int, path string, readOnly, shareable boo
 
 func tryLockImage(fd int, path string, readOnly, shareable bool, log *slog.Logger) error {
 	has := [permCount]bool{permRead: true, permWrite: !readOnly}
-	forbids := [permCount]bool{permWrite: !shareable, permResize: !shareable}
+	forbids := [permCount]bool{permWrite: !shareable}
 	for p := range permCount {
 		for _, lock := range []struct {
 			take bool
@@ -115,7 +117,7 @@ func tryLockImage(fd int, path string, readOnly, shareable bool, log *slog.Logge
 
 func inUse(path string, readOnly bool) error {
 	if readOnly {
-		return fmt.Errorf("%s: %w, which writes to it or allows no reader", path, ErrInUse)
+		return fmt.Errorf("%s: %w, which writes to it (a disk shared with a writer needs <shareable/> in both)", path, ErrInUse)
 	}
 	return fmt.Errorf("%s: %w (disks that several machines write to need <shareable/> in each of them)", path, ErrInUse)
 }

@@ -77,7 +77,6 @@ type Request struct {
 	iov   []unix.Iovec // of the transfer in progress
 	total int64        // bytes of Vec, or Length
 	moved int64        // bytes of total that are done
-	slot  int          // in the ring that holds the request
 }
 
 // Bytes is how many bytes of the disk the request covers. A total beyond what

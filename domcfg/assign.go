@@ -8,7 +8,8 @@ import "slices"
 // Written addresses come first. Disks then get the unit that their target's name says; virtio
 // consoles and channels the next free port; and PCI devices, each in a slot of its own from 00:02.0
 // on, go in the order filesystems, interfaces, sound cards, controllers, virtio disks, host devices,
-// balloon, watchdog, further video cards. The first video card gets slot 2. The same domain always
+// balloon, entropy devices,
+// watchdog, further video cards. The first video card gets slot 2. The same domain always
 // gets the same addresses.
 //
 // The error is of type Errors: a device is left over when all 32 slots are taken. A domain that
@@ -57,7 +58,7 @@ func (v *Devices) addControllers() {
 	}
 	for _, k := range v.Disks {
 		if k.Address != nil && k.Address.Type == AddressDrive {
-			need(&k.Elem, ControllerType(k.bus()), k.Address.Drive.Controller)
+			need(&k.Elem, ControllerType(k.Bus()), k.Address.Drive.Controller)
 		}
 	}
 	for _, s := range v.Smartcards {
@@ -106,9 +107,10 @@ func (v *Devices) assignPCI() error {
 	each(only(v.Interfaces, func(i *Interface) bool { return i.Model != "ne2k_isa" }), give)
 	each(only(v.Sounds, func(c *Sound) bool { return c.Model != "sb16" && c.Model != "pcspk" && c.Model != "usb" }), give)
 	each(only(v.Controllers, onPCI), give)
-	each(only(v.Disks, func(k *Disk) bool { return k.bus() == BusVirtio }), give)
+	each(only(v.Disks, func(k *Disk) bool { return k.Bus() == BusVirtio }), give)
 	each(only(v.Hostdevs, func(h *Hostdev) bool { return h.Type == "pci" }), give)
 	each(only(v.MemBalloons, func(b *MemBalloon) bool { return b.Model != "none" && b.Model != "xen" }), give)
+	each(v.Rngs, give)
 	each(only(v.Watchdogs, func(w *Watchdog) bool { return w.Model == "i6300esb" }), give)
 	each(cards, give)
 	return s.err()

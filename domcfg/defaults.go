@@ -127,7 +127,7 @@ func (v *Devices) setDefaults(d *Domain) {
 func (k *Disk) setDefaults() {
 	fill(&k.Type, DiskFile)
 	fill(&k.Device, DeviceDisk)
-	fill(&k.Target.Bus, k.bus())
+	fill(&k.Target.Bus, k.Bus())
 	if k.Driver == nil {
 		k.Driver = &DiskDriver{}
 	}

@@ -20,6 +20,7 @@ type Devices struct {
 	Hostdevs    []*Hostdev
 	Watchdogs   []*Watchdog
 	MemBalloons []*MemBalloon
+	Rngs        []*Rng // newer than the document
 }
 
 func (v *Devices) code(c *coder) {
@@ -40,6 +41,7 @@ func (v *Devices) code(c *coder) {
 	children(c, "hostdev", &v.Hostdevs)
 	children(c, "watchdog", &v.Watchdogs)
 	children(c, "memballoon", &v.MemBalloons)
+	children(c, "rng", &v.Rngs)
 }
 
 // DeviceInfo is what the elements of all devices have in common.
@@ -104,10 +106,18 @@ func (w *Watchdog) code(c *coder) {
 type MemBalloon struct {
 	DeviceInfo
 	Model string // virtio, xen or none
+
+	// Newer than the document.
+	AutoDeflate       OnOff // give memory back to a guest that has run out of it
+	FreePageReporting OnOff // let the guest tell which of its pages are free
+	StatsPeriod       uint  // seconds from one reading of its statistics to the next; 0 for none
 }
 
 func (m *MemBalloon) code(c *coder) {
 	enum(c.attr("model").required(), &m.Model, "virtio", "xen", "none", "virtio-transitional", "virtio-non-transitional")
+	c.attr("autodeflate").onOff(&m.AutoDeflate)
+	c.attr("freePageReporting").onOff(&m.FreePageReporting)
+	c.group("stats", func(c *coder) { number(c.attr("period"), &m.StatsPeriod, 0, 1<<31-1) })
 	m.codeInfo(c)
 }
 

@@ -44,12 +44,30 @@ type Disk struct {
 	Device     DiskDevice
 	Driver     *DiskDriver
 	Source     *DiskSource
+	BlockIO    *BlockIO // newer than the document
 	Target     DiskTarget
 	BootOrder  uint // from 1; 0 for none
 	Encryption *Encryption
 	ReadOnly   bool // not in the document, yet in every real CD-ROM
 	Shareable  bool
 	Serial     string
+}
+
+// SourcePath returns the path of the file, block device or folder, empty for other disks and for
+// an empty drive.
+func (d *Disk) SourcePath() string {
+	if d.Source == nil {
+		return ""
+	}
+	switch d.Type {
+	case DiskFile, "":
+		return d.Source.File
+	case DiskBlock:
+		return d.Source.Dev
+	case DiskDir:
+		return d.Source.Dir
+	}
+	return ""
 }
 
 // DiskDriver is the element driver within disk.
@@ -60,6 +78,11 @@ type DiskDriver struct {
 	Cache       string // default, none, writethrough or writeback; newer: directsync, unsafe
 	ErrorPolicy string // stop, ignore or enospace; newer: report
 	IO          string // threads or native; newer: io_uring
+
+	// Newer than the document.
+	Discard      string // unmap, which gives what the guest discards back to the host, or ignore
+	DetectZeroes string // off, on or unmap: whether zeroes that are written take up room
+	Queues       uint   // virtio: request queues, 1 to 256; 0 for 1
 }
 
 // DiskSource is the element source within disk. Which fields count depends on the disk's type.
@@ -78,6 +101,14 @@ type DiskHost struct {
 	Elem
 	Name string
 	Port uint16
+}
+
+// BlockIO is the element blockio within disk: what the guest is told of its blocks. It is newer
+// than the document.
+type BlockIO struct {
+	Elem
+	LogicalBlockSize  uint // bytes, a power of 2 from 512 to 64 KiB; 0 for 512
+	PhysicalBlockSize uint // bytes, likewise; 0 for what the host's disk has
 }
 
 // DiskTarget is the element target within disk.
@@ -105,6 +136,7 @@ func (d *Disk) code(c *coder) {
 	enum(c.attr("device"), &d.Device, DeviceDisk, DeviceCDROM, DeviceFloppy, DeviceLUN)
 	child(c, "driver", &d.Driver)
 	child(c, "source", &d.Source)
+	child(c, "blockio", &d.BlockIO)
 	c.group("target", func(c *coder) {
 		c.attr("dev").required().str(&d.Target.Dev)
 		enum(c.attr("bus"), &d.Target.Bus, BusIDE, BusFDC, BusSCSI, BusVirtio, BusXen, BusUSB, BusUML, BusSATA, "sd", "none")
@@ -123,6 +155,17 @@ func (r *DiskDriver) code(c *coder) {
 	enum(c.attr("cache"), &r.Cache, "default", "none", "writethrough", "writeback", "directsync", "unsafe")
 	enum(c.attr("error_policy"), &r.ErrorPolicy, "stop", "ignore", "enospace", "report")
 	enum(c.attr("io"), &r.IO, "threads", "native", "io_uring")
+	enum(c.attr("discard"), &r.Discard, "unmap", "ignore")
+	enum(c.attr("detect_zeroes"), &r.DetectZeroes, "off", "on", "unmap")
+	number(c.attr("queues"), &r.Queues, 1, maxDiskQueues)
+}
+
+// maxDiskQueues is how many queues a virtio disk can have here.
+const maxDiskQueues = 256
+
+func (b *BlockIO) code(c *coder) {
+	number(c.attr("logical_block_size"), &b.LogicalBlockSize, 512, 64<<10)
+	number(c.attr("physical_block_size"), &b.PhysicalBlockSize, 512, 64<<10)
 }
 
 func (s *DiskSource) code(c *coder) {

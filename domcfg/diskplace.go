@@ -26,8 +26,8 @@ func splitTarget(dev string) (prefix string, index uint, ok bool) {
 	return "", 0, false
 }
 
-// bus returns the bus that the disk is on: what is written, or else what the style of its name says.
-func (d *Disk) bus() Bus {
+// Bus returns the bus that the disk is on: what is written, or else what the style of its name says.
+func (d *Disk) Bus() Bus {
 	if d.Target.Bus != "" {
 		return d.Target.Bus
 	}
@@ -59,7 +59,7 @@ func (d *Disk) driveAddress() (a DriveAddress, ok bool) {
 	if !ok {
 		return a, false
 	}
-	switch d.bus() {
+	switch d.Bus() {
 	case BusIDE:
 		return DriveAddress{Controller: i / 4, Bus: i % 4 / 2, Unit: i % 2}, true
 	case BusFDC:

@@ -1,5 +1,7 @@
 package domcfg
 
+import "strings"
+
 // InterfaceType is what a network interface is attached to on the host.
 type InterfaceType string
 
@@ -22,12 +24,20 @@ type Interface struct {
 	MAC         MAC
 	Source      InterfaceSource
 	VirtualPort *VirtualPort // direct
-	Script      string       // ethernet: path
+	Script      *string      // ethernet: path, empty to run none; nil for the default
 	TargetDev   string       // name of the host's tap or macvtap
 	Model       string
 	Driver      *InterfaceDriver
 	BootOrder   uint
+
+	// Newer than the document.
+	TargetManaged YesNo  // ethernet: no for a tap that exists; said either way, no script is the default
+	LinkState     string // up or down: the cable
+	MTU           uint   // bytes, 68 to 65535; 0 for the host's
 }
+
+// IsVirtio reports whether the NIC is a virtio one. Its name's case does not count.
+func (i *Interface) IsVirtio() bool { return strings.EqualFold(i.Model, "virtio") }
 
 // InterfaceSource is the element source within interface. Which fields count depends on the type.
 type InterfaceSource struct {
@@ -54,6 +64,33 @@ type InterfaceDriver struct {
 	Elem
 	Name   string // qemu or vhost
 	TXMode string // iothread or timer
+
+	// Newer than the document; for virtio.
+	Queues      uint // pairs of queues, 1 to 256; 0 for 1
+	RXQueueSize uint // buffers, a power of 2 from 256 to 1024; 0 for 256
+	TXQueueSize uint
+	Host        *HostOffloads
+	Guest       *GuestOffloads
+}
+
+// HostOffloads is the element host within an interface's driver: what the guest may leave to the
+// host. All are on unless they are turned off.
+type HostOffloads struct {
+	Elem
+	CSum     OnOff // checksums
+	GSO      OnOff // segmentation of any kind
+	TSO4     OnOff // segmentation of TCP over IPv4
+	TSO6     OnOff // and over IPv6
+	ECN      OnOff // with congestion notification
+	UFO      OnOff // fragmentation of UDP
+	MrgRxBuf OnOff // a frame may come in several buffers
+}
+
+// GuestOffloads is the element guest within an interface's driver: what the host may leave to the
+// guest. All are on unless they are turned off.
+type GuestOffloads struct {
+	Elem
+	CSum, TSO4, TSO6, ECN, UFO OnOff
 }
 
 func (i *Interface) code(c *coder) {
@@ -71,11 +108,16 @@ func (i *Interface) code(c *coder) {
 		number(c.attr("port"), &s.Port, 1, 65535)
 	})
 	child(c, "virtualport", &i.VirtualPort)
-	c.group("script", func(c *coder) { c.attr("path").str(&i.Script) })
-	c.group("target", func(c *coder) { c.attr("dev").str(&i.TargetDev) })
+	c.group("script", func(c *coder) { c.attr("path").text(&i.Script) })
+	c.group("target", func(c *coder) {
+		c.attr("dev").str(&i.TargetDev)
+		c.attr("managed").yesNo(&i.TargetManaged)
+	})
 	c.group("model", func(c *coder) { c.attr("type").str(&i.Model) })
 	child(c, "driver", &i.Driver)
 	codeBoot(c, &i.BootOrder)
+	c.group("link", func(c *coder) { enum(c.attr("state"), &i.LinkState, "up", "down") })
+	c.group("mtu", func(c *coder) { number(c.attr("size").required(), &i.MTU, 68, 65535) })
 	i.codeInfo(c)
 }
 
@@ -92,4 +134,30 @@ func (v *VirtualPort) code(c *coder) {
 func (r *InterfaceDriver) code(c *coder) {
 	enum(c.attr("name"), &r.Name, "qemu", "vhost")
 	enum(c.attr("txmode"), &r.TXMode, "iothread", "timer")
+	number(c.attr("queues"), &r.Queues, 1, maxInterfaceQueues)
+	number(c.attr("rx_queue_size"), &r.RXQueueSize, 256, 1024)
+	number(c.attr("tx_queue_size"), &r.TXQueueSize, 256, 1024)
+	child(c, "host", &r.Host)
+	child(c, "guest", &r.Guest)
+}
+
+// maxInterfaceQueues is how many pairs of queues a tap can have, from Linux' MAX_TAP_QUEUES.
+const maxInterfaceQueues = 256
+
+func (o *HostOffloads) code(c *coder) {
+	c.attr("csum").onOff(&o.CSum)
+	c.attr("gso").onOff(&o.GSO)
+	c.attr("tso4").onOff(&o.TSO4)
+	c.attr("tso6").onOff(&o.TSO6)
+	c.attr("ecn").onOff(&o.ECN)
+	c.attr("ufo").onOff(&o.UFO)
+	c.attr("mrg_rxbuf").onOff(&o.MrgRxBuf)
+}
+
+func (o *GuestOffloads) code(c *coder) {
+	c.attr("csum").onOff(&o.CSum)
+	c.attr("tso4").onOff(&o.TSO4)
+	c.attr("tso6").onOff(&o.TSO6)
+	c.attr("ecn").onOff(&o.ECN)
+	c.attr("ufo").onOff(&o.UFO)
 }

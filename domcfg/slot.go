@@ -107,6 +107,16 @@ func (s slot) str(v *string) {
 	}
 }
 
+// text codes text that may be absent and may be empty.
+func (s slot) text(v **string) {
+	switch {
+	case !s.c.reading && *v != nil:
+		s.put(**v)
+	case s.given:
+		*v = new(s.value)
+	}
+}
+
 // enum codes one of a list of words.
 func enum[E ~string](s slot, v *E, allowed ...E) {
 	if !s.c.reading {

@@ -29,6 +29,7 @@ func (v *Devices) all(yield func(device)) {
 	each(v.Sounds, yield)
 	each(v.Watchdogs, yield)
 	each(v.MemBalloons, yield)
+	each(v.Rngs, yield)
 }
 
 func each[D device](list []D, yield func(device)) {
@@ -59,7 +60,7 @@ func (v *validator) addressTypes() {
 func addressTypesOf(dev device) (noun string, allowed []AddressType) {
 	switch dev := dev.(type) {
 	case *Disk:
-		return "a disk on bus " + string(dev.bus()), diskAddressTypes(dev.bus())
+		return "a disk on bus " + string(dev.Bus()), diskAddressTypes(dev.Bus())
 	case *Filesystem:
 		return "a filesystem", []AddressType{AddressPCI}
 	case *Controller:
@@ -103,6 +104,8 @@ func addressTypesOf(dev device) (noun string, allowed []AddressType) {
 		return "a watchdog", []AddressType{AddressPCI}
 	case *MemBalloon:
 		return "a memory balloon", []AddressType{AddressPCI}
+	case *Rng:
+		return "an entropy device", []AddressType{AddressPCI}
 	}
 	return "", nil
 }

@@ -104,7 +104,7 @@ func (v *validator) networkSource(d *Disk) {
 
 // diskDevice checks that the bus can have such a device.
 func (v *validator) diskDevice(d *Disk) {
-	bus := d.bus()
+	bus := d.Bus()
 	switch {
 	case d.Device == DeviceFloppy && bus != BusFDC:
 		v.fail(&d.Elem, "target@bus", `a floppy must be on bus="fdc", not %q`, string(bus))
@@ -120,7 +120,7 @@ func (v *validator) diskDevice(d *Disk) {
 // diskAddress checks the unit that a disk has on its controller, whether written or following from
 // its name.
 func (v *validator) diskAddress(d *Disk, units map[string]*Disk) {
-	bus := d.bus()
+	bus := d.Bus()
 	if d.Address != nil && d.Address.Type != AddressDrive {
 		return // checked with the address types
 	}
@@ -150,7 +150,7 @@ func (v *validator) diskAddress(d *Disk, units map[string]*Disk) {
 
 // unitName names a disk's place for a message.
 func (d *Disk) unitName(a DriveAddress) string {
-	return string(d.bus()) + " unit " + a.String()
+	return string(d.Bus()) + " unit " + a.String()
 }
 
 func (d *Disk) device() DiskDevice {

@@ -270,3 +270,22 @@ func (y YesNo) Or(otherwise bool) bool {
 }
 
 func (s slot) yesNo(v *YesNo) { enum(s, v, Yes, No) }
+
+// OnOff is an attribute that says on or off, or nothing when it is empty.
+type OnOff string
+
+// The values of OnOff.
+const (
+	On  OnOff = "on"
+	Off OnOff = "off"
+)
+
+// Or returns what was said, or else the given default.
+func (o OnOff) Or(otherwise bool) bool {
+	if o == "" {
+		return otherwise
+	}
+	return o == On
+}
+
+func (s slot) onOff(v *OnOff) { enum(s, v, On, Off) }

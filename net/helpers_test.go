@@ -35,6 +35,14 @@ func must(t testing.TB, err error) {
 	}
 }
 
+// check is must for other goroutines than the test's.
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // closing closes c at the end of the test.
 func closing[T io.Closer](t testing.TB, c T) T {
 	t.Cleanup(func() {
@@ -80,19 +88,22 @@ func receive(t testing.TB, q Queue, buf ...[]byte) []byte {
 	return got
 }
 
-// waitError returns the error that ends waiting on the queue.
-func waitError(t testing.TB, q Queue) error {
-	t.Helper()
-	var err error
-	within(t, "the end of the queue", func() {
-		for err == nil {
-			if err = q.WaitReceive(); err == nil {
-				if _, _, err = q.Receive(nil); errors.Is(err, ErrAgain) {
-					err = nil
-				}
-			}
+// endOf waits for the error that ends the queue and returns it.
+func endOf(q Queue) error {
+	for {
+		if err := q.WaitReceive(); err != nil {
+			return err
 		}
-	})
+		if _, _, err := q.Receive(nil); err != nil && !errors.Is(err, ErrAgain) {
+			return err
+		}
+	}
+}
+
+// waitError is endOf for the test's goroutine.
+func waitError(t testing.TB, q Queue) (err error) {
+	t.Helper()
+	within(t, "the end of the queue", func() { err = endOf(q) })
 	return err
 }
 

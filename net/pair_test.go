@@ -173,8 +173,8 @@ func TestWake(t *testing.T) {
 	q := a.Queue(0)
 	// Before the wait.
 	q.Wake()
-	within(t, "a wait after Wake", func() { must(t, q.WaitReceive()) })
-	within(t, "a wait for room", func() { must(t, q.WaitSend()) })
+	within(t, "a wait after Wake", func() { check(t, q.WaitReceive()) })
+	within(t, "a wait for room", func() { check(t, q.WaitSend()) })
 	// During it: the first may come early, one of them is in time.
 	done := make(chan error)
 	go func() { done <- q.WaitReceive() }()
@@ -202,7 +202,7 @@ func TestWake(t *testing.T) {
 func TestCloseEndsWaits(t *testing.T) {
 	a, b := newPair(t, PairOptions{})
 	errs := make(chan error)
-	go func() { errs <- waitError(t, a.Queue(0)) }()
+	go func() { errs <- endOf(a.Queue(0)) }()
 	must(t, a.Close())
 	within(t, "the waiter", func() {
 		if err := <-errs; !errors.Is(err, ErrClosed) {

@@ -20,7 +20,6 @@ import (
 // files were replaced meanwhile.
 type kernelFiles struct {
 	kernel, initrd boot.Image
-	booted         bool // RAM has been used before
 }
 
 // openKernel opens the files that the domain boots from.

@@ -101,6 +101,10 @@ type Ring struct {
 	cqMask         uint32
 	sqArray        []uint32
 	ready          func(fd uintptr) bool
+
+	// held keeps the segments of each entry where the collector and the
+	// compiler see them: the entries themselves hold mere numbers.
+	held []*unix.Iovec
 }
 
 // Completion is the result of one entry.
@@ -162,6 +166,7 @@ func (r *Ring) mmap(p *params) error {
 	r.sqArray = unsafe.Slice(word(p.sq.array), p.sqEntries)
 	r.sqes = unsafe.Slice((*sqe)(unsafe.Pointer(unsafe.SliceData(r.entries))), p.sqEntries)
 	r.cqes = unsafe.Slice((*cqe)(unsafe.Pointer(&r.rings[p.cq.cqes])), p.cqEntries)
+	r.held = make([]*unix.Iovec, p.sqEntries)
 	r.tail = atomic.LoadUint32(r.sqTail)
 	r.submitted = r.tail
 	// Entries are used in their order, so the indirection never changes.
@@ -175,24 +180,25 @@ func (r *Ring) mmap(p *params) error {
 func (r *Ring) Entries() int { return len(r.sqes) }
 
 // entry prepares the next submission queue entry.
-func (r *Ring) entry(e sqe) error {
+func (r *Ring) entry(e sqe, iov []unix.Iovec) error {
 	if r.tail-atomic.LoadUint32(r.sqHead) >= uint32(len(r.sqes)) {
 		return ErrFull
 	}
 	r.sqes[r.tail&r.sqMask] = e
+	r.held[r.tail&r.sqMask] = unsafe.SliceData(iov)
 	r.tail++
 	return nil
 }
 
 // Readv prepares a preadv2 with its RWF flags. The segments must stay as they
-// are until Submit, and their memory until the completion.
+// are until Submit; the caller keeps their memory until the completion.
 func (r *Ring) Readv(fd int, iov []unix.Iovec, offset int64, flags int, data uint64) error {
-	return r.entry(vectored(opReadv, fd, iov, offset, flags, data))
+	return r.entry(vectored(opReadv, fd, iov, offset, flags, data), iov)
 }
 
 // Writev prepares a pwritev2, in the same way.
 func (r *Ring) Writev(fd int, iov []unix.Iovec, offset int64, flags int, data uint64) error {
-	return r.entry(vectored(opWritev, fd, iov, offset, flags, data))
+	return r.entry(vectored(opWritev, fd, iov, offset, flags, data), iov)
 }
 
 func vectored(op uint8, fd int, iov []unix.Iovec, offset int64, flags int, data uint64) sqe {
@@ -205,7 +211,7 @@ func vectored(op uint8, fd int, iov []unix.Iovec, offset int64, flags int, data 
 
 // Fdatasync prepares an fdatasync.
 func (r *Ring) Fdatasync(fd int, data uint64) error {
-	return r.entry(sqe{opcode: opFsync, fd: int32(fd), opFlags: fsyncDatasync, userData: data})
+	return r.entry(sqe{opcode: opFsync, fd: int32(fd), opFlags: fsyncDatasync, userData: data}, nil)
 }
 
 // Submit gives the kernel what is prepared. It does not wait for the operations,

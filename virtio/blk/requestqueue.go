@@ -35,7 +35,7 @@ type requestQueue struct {
 	serving    sync.WaitGroup
 
 	// Of the goroutine that serves.
-	free      *request
+	free      requestList
 	last      *request // not submitted yet: the next one may follow it
 	submitted bool     // since the last kick
 	answered  bool     // since the last flush, by this goroutine
@@ -47,8 +47,8 @@ type requestQueue struct {
 	attention atomic.Bool  // again is not empty
 
 	mu       sync.Mutex
-	returned *request   // free
-	again    []*request // to be submitted once more
+	returned requestList // free
+	again    []*request  // to be submitted once more
 }
 
 func newRequestQueue(d *Device, index int, q *queue.Queue) (*requestQueue, error) {
@@ -194,35 +194,91 @@ func (q *requestQueue) kept() int {
 
 // completed takes the requests that the disk has done.
 func (q *requestQueue) completed(done []*block.Request) {
+	var free requestList
 	var cost int64
-	var first, last *request // free
-	kept := false
+	again := false
 	for _, b := range done {
 		r := b.Owner.(*request)
 		cost += r.cost
-		if b.Err != nil && q.keeps(r) {
-			kept = true
-			continue
+		err := b.Err
+		if err != nil {
+			var keep bool
+			if err, keep = q.failed(r, err); keep {
+				again = true
+				continue
+			}
 		}
 		for r != nil {
 			next := r.next
-			// The parent of a segment becomes free with its last one.
-			for f := q.finish(r, b.Err); f != nil; f = f.free() {
-				if last == nil {
-					last = f
-				}
-				f.next, first = first, f
-			}
+			q.finish(r, err, &free)
 			r = next
 		}
 	}
 	q.queue.Flush()
-	if first != nil {
-		q.mu.Lock()
-		last.next, q.returned = q.returned, first
-		q.mu.Unlock()
-	}
-	if q.inFlight.Add(-cost) < maxInFlight && q.starved.CompareAndSwap(true, false) || kept {
+	q.mu.Lock()
+	q.returned.join(free)
+	q.mu.Unlock()
+	if q.inFlight.Add(-cost) < maxInFlight && q.starved.CompareAndSwap(true, false) || again {
 		q.queue.Doorbell().Ring()
 	}
+}
+
+// failed decides what becomes of a request that has failed: either it is to be
+// submitted again, or it is finished with the error returned.
+func (q *requestQueue) failed(r *request, err error) (_ error, again bool) {
+	if r.next != nil {
+		q.keep(r)
+		return nil, true
+	}
+	if driversFault(err) {
+		return err, false
+	}
+	q.counters.ops[r.disk.Op].errors.Add(1)
+	d := q.device
+	action := d.policy.action(r.disk.Op, err)
+	if action == Stop {
+		d.halted.Store(true)
+		q.keep(r)
+	}
+	if d.onError != nil {
+		d.onError(IOError{Op: r.disk.Op, Offset: r.disk.Offset, Length: r.disk.Bytes(), Err: err, Action: action})
+	}
+	if action == Ignore {
+		err = nil
+	}
+	return err, action == Stop
+}
+
+// keep keeps a request to be submitted again.
+func (q *requestQueue) keep(r *request) {
+	q.mu.Lock()
+	q.again = append(q.again, r)
+	q.attention.Store(true)
+	q.mu.Unlock()
+}
+
+// finish does what is left of one request that the disk has done.
+func (q *requestQueue) finish(r *request, err error, free *requestList) {
+	status := uint8(statusOK)
+	if err != nil {
+		status = statusIOErr
+	} else {
+		c := &q.counters.ops[r.disk.Op]
+		c.requests.Add(1)
+		c.bytes.Add(uint64(r.size))
+	}
+	if p := r.parent; p != nil {
+		free.push(r)
+		p.status = max(p.status, status)
+		if p.segments--; p.segments > 0 {
+			return
+		}
+		r, status = p, p.status
+	}
+	written := r.written
+	if status != statusOK {
+		written = r.bare
+	}
+	q.answer(r.chain, status, written)
+	free.push(r)
 }

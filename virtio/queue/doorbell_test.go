@@ -87,16 +87,6 @@ func TestDoorbellCloseWakesAll(t *testing.T) {
 	}
 }
 
-func TestDoorbellAllocatesNothing(t *testing.T) {
-	d := newDoorbell(t)
-	if n := testing.AllocsPerRun(100, func() {
-		d.Ring()
-		d.Wait()
-	}); n != 0 {
-		t.Errorf("%v allocations for a ring and a wait, want 0", n)
-	}
-}
-
 // BenchmarkDoorbell is the time from a ring to the end of a wait and back. Who
 // rings is a thread of its own that is in the kernel most of the time, as a
 // vCPU is. Who waits does so by a blocking read, as Doorbell has it; by the same

@@ -126,6 +126,52 @@ func TestInterruptForBatch(t *testing.T) {
 	})
 }
 
+// TestInterruptLater: a driver may ask for an interrupt at a buffer that is yet
+// to come.
+func TestInterruptLater(t *testing.T) {
+	forEachForm(t, func(t *testing.T, o queuetest.Options) {
+		if !o.EventIndex {
+			return // it cannot ask for that
+		}
+		mem := newMemory(t)
+		d := queuetest.New(t, mem, o)
+		q := d.Start()
+		event := d.Config().Driver + 4 + 2*uint64(o.Size)
+		if o.Packed {
+			event = d.Config().Driver
+		}
+		const third = 2
+		value := uint16(third)
+		if o.Packed {
+			value |= 1 << 15 // in the first pass
+			d.EnableInterrupts()
+		}
+		if err := mem.AtomicStore16(event, value); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 6 {
+			d.Add(d.Writable(1))
+			d.Publish()
+			q.Push(pop(t, q), 0)
+			q.Flush()
+			if got := d.Line().Raised(); got != (i == third) {
+				t.Errorf("interrupt for buffer %d: %v", i, got)
+			}
+		}
+	})
+}
+
+// TestUsedIsNotAvailable: a packed descriptor with both flags set is a used one.
+func TestUsedIsNotAvailable(t *testing.T) {
+	d := queuetest.New(t, newMemory(t), queuetest.Options{Size: 8, Base: 0x10000, Packed: true})
+	q := d.Start()
+	d.Descriptor(d.Config().Desc, d.Writable(1), 1<<7|1<<15, 0)
+	popNone(t, q)
+	if q.EnableNotify() {
+		t.Error("EnableNotify: true")
+	}
+}
+
 // TestServe runs a driver and a device against each other, each of which sleeps
 // whenever it has nothing to do: a notification that is lost stops both.
 func TestServe(t *testing.T) {

@@ -24,10 +24,10 @@ type Queue struct {
 	// mu guards the used side of the ring and what follows.
 	mu        sync.Mutex
 	free      []*Chain
-	popped    uint64 // chains so far
-	completed uint64 // of these, pushed back
-	entries   int    // ring entries of the others
-	heads     []bool // of a split queue: descriptors that are heads of these
+	popped    uint64   // chains so far
+	completed uint64   // of these, pushed back
+	entries   int      // ring entries of the others
+	heads     []bool   // of a split queue: descriptors that are heads of these
 	waiting   []*Chain // of an in-order queue: pushed before their turn
 }
 

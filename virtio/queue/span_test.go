@@ -281,6 +281,27 @@ func TestHighRAM(t *testing.T) {
 	})
 }
 
+func TestEndOfHighRAM(t *testing.T) {
+	mem, err := memory.New(memory.Config{Size: 4 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mem.Close()
+	forEachForm(t, func(t *testing.T, o queuetest.Options) {
+		o.Base = 0x10000
+		d := queuetest.New(t, mem, o)
+		q := d.Start()
+		_, high := memory.Split(mem.Size())
+		d.Add(queuetest.Buffer{Addr: memory.HighStart + high - 1, Len: 1})
+		d.Add(queuetest.Buffer{Addr: memory.HighStart + high - 1, Len: 2})
+		d.Publish()
+		pop(t, q)
+		if _, err := q.Pop(); !errors.Is(err, queue.BufferOutside) {
+			t.Errorf("buffer over the end of high RAM: %v", err)
+		}
+	})
+}
+
 // TestPushMoreThanThereIs: what the driver is told never exceeds its buffers.
 func TestPushMoreThanThereIs(t *testing.T) {
 	forEachForm(t, func(t *testing.T, o queuetest.Options) {
