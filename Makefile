@@ -18,7 +18,7 @@ BUILD := build
 export CGO_ENABLED := 0
 
 # What Go does not bring along: the tests' compilers and peers.
-PACKAGES := gcc binutils libc6-dev acpica-tools qemu-system-x86 seabios busybox-static
+PACKAGES := gcc binutils libc6-dev acpica-tools qemu-system-x86 qemu-utils seabios busybox-static e2fsprogs
 IMAGES := /var/lib/govmm/examples
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)

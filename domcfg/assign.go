@@ -8,12 +8,12 @@ import "slices"
 // Written addresses come first. Disks then get the unit that their target's name says; virtio
 // consoles and channels the next free port; and PCI devices, each in a slot of its own from 00:02.0
 // on, go in the order filesystems, interfaces, sound cards, controllers, virtio disks, host devices,
-// balloon, entropy devices,
-// watchdog, further video cards. The first video card gets slot 2. The same domain always
-// gets the same addresses.
+// balloon, entropy devices, watchdog, further video cards. The first video card gets slot 2. The
+// same domain always gets the same addresses.
 //
-// The error is of type Errors: a device is left over when all 32 slots are taken. A domain that
-// passed Validate has no other reason to fail.
+// The error is of type Errors: a device is left over when all 32 slots are taken, or all ports of
+// the virtio-serial controller that its address names. A domain that passed Validate has no other
+// reason to fail.
 func (d *Domain) AssignAddresses() error {
 	v := &d.Devices
 	for _, k := range v.Disks {
@@ -21,7 +21,9 @@ func (d *Domain) AssignAddresses() error {
 			k.Address = &Address{Type: AddressDrive, Drive: a}
 		}
 	}
-	v.assignVirtioSerial()
+	if err := v.assignVirtioSerial(); err != nil {
+		return err
+	}
 	for _, s := range v.Smartcards {
 		if s.Address == nil {
 			s.Address = &Address{Type: AddressCCID}

@@ -77,6 +77,11 @@ func TestDeviceDefaults(t *testing.T) {
 <filesystem><source dir='/a'/><target dir='t'/></filesystem>
 <interface type='direct'><source dev='eth0'/><target dev='vnet7'/></interface>
 <interface type='ethernet'/>
+<interface type='ethernet'><script path=''/></interface>
+<interface type='ethernet'><target dev='vnet3' managed='no'/></interface>
+<rng model='virtio'><backend model='random'/><rate bytes='5'/></rng>
+<rng model='virtio'><backend model='builtin'/></rng>
+<rng model='virtio'><backend model='egd' type='tcp'><source host='h' service='1'/></backend></rng>
 <hostdev type='pci'><source><address bus='1' slot='2' function='0'/></source></hostdev>
 <smartcard mode='passthrough' type='tcp'><source host='h' service='1'/></smartcard>
 <watchdog model='ib700'/>
@@ -103,7 +108,14 @@ func TestDeviceDefaults(t *testing.T) {
 		{"direct mode", v.Interfaces[0].Source.Mode, "vepa"},
 		{"reserved tap name", v.Interfaces[0].TargetDev, ""},
 		{"NIC model", v.Interfaces[0].Model, "rtl8139"},
-		{"script", v.Interfaces[1].Script, "/etc/qemu-ifup"},
+		{"script", *v.Interfaces[1].Script, "/etc/qemu-ifup"},
+		{"empty script", *v.Interfaces[2].Script, ""},
+		{"script of a later version", v.Interfaces[3].Script == nil, true},
+		{"name of an existing tap", v.Interfaces[3].TargetDev, "vnet3"},
+		{"random device", v.Rngs[0].Backend.Path, "/dev/urandom"},
+		{"random rate's period", v.Rngs[0].Rate.Period, uint(1000)},
+		{"builtin's device", v.Rngs[1].Backend.Path, ""},
+		{"EGD's protocol", v.Rngs[2].Backend.EGD.Protocol, "raw"},
 		{"managed", v.Hostdevs[0].Managed, No},
 		{"hostdev mode", v.Hostdevs[0].Mode, "subsystem"},
 		{"protocol", v.Smartcards[0].Backend.Protocol, "raw"},
@@ -122,8 +134,8 @@ func TestDeviceDefaults(t *testing.T) {
 		}
 	}
 	// What was added stands where the device stands that called for it.
-	if got := v.Videos[0].Pos().Line; got != 16 {
-		t.Errorf("the video card for the graphics in line 16 has line %d", got)
+	if got := v.Videos[0].Pos().Line; got != 21 {
+		t.Errorf("the video card for the graphics in line 21 has line %d", got)
 	}
 }
 
@@ -184,6 +196,63 @@ func TestMACs(t *testing.T) {
 	}
 	if other := macs(strings.Replace(withDevices(nics), "<name>a", "<name>b", 1)); other[0] == first[0] {
 		t.Error("a domain of another name has the same MAC")
+	}
+	const uuid = "<uuid>4dea22b31d52d8f32516782e98ab3fa0</uuid>"
+	if other := macs(bootable(uuid + "<devices>" + nics + "</devices>")); other[0] == first[0] {
+		t.Error("a domain of another UUID has the same MAC")
+	}
+	// A UUID made up for the run has no influence.
+	d, _ := parse(t, withDevices(nics))
+	if err := d.SetDefaults(strings.NewReader("fedcba9876543210")); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.Devices.Interfaces[0].MAC; got != first[0] {
+		t.Errorf("with another random UUID %s became %s", first[0], got)
+	}
+}
+
+func TestCurrentMemoryLowered(t *testing.T) {
+	d := complete(t, bootable("<currentMemory unit='GiB'>1</currentMemory>"))
+	if d.CurrentMemory != d.Memory {
+		t.Errorf("the current memory is %s of %s", d.CurrentMemory, d.Memory)
+	}
+}
+
+// TestPCIOrder checks in which order slots are given out.
+func TestPCIOrder(t *testing.T) {
+	d := complete(t, withDevices("<rng model='virtio'><backend model='builtin'/></rng><watchdog model='i6300esb'/>"+
+		"<memballoon model='virtio'/><hostdev type='pci'><source><address bus='1' slot='2' function='0'/></source></hostdev>"+
+		"<disk><source file='/a'/><target dev='vda'/></disk><controller type='virtio-serial'/><sound model='ac97'/>"+
+		"<interface type='user'/><filesystem><source dir='/a'/><target dir='t'/></filesystem>"+
+		"<rng model='virtio'><backend model='builtin'/></rng><video><model type='qxl'/></video><video><model type='qxl'/></video>"))
+	v := &d.Devices
+	for i, dev := range []device{v.Videos[0], v.Filesystems[0], v.Interfaces[0], v.Sounds[0], v.Controllers[0], v.Disks[0],
+		v.Hostdevs[0], v.MemBalloons[0], v.Rngs[0], v.Rngs[1], v.Watchdogs[0], v.Videos[1]} {
+		want := PCIAddress{Slot: uint8(2 + i)}
+		if a := dev.info().Address; a == nil || a.PCI == nil || *a.PCI != want {
+			t.Errorf("%s is not at %s", dev.elem().Path(), want)
+		}
+	}
+}
+
+func TestSourcePath(t *testing.T) {
+	d, _ := parse(t, inDevices("<disk><source file='/f'/><target dev='vda'/></disk>"+
+		"<disk type='block'><source dev='/b'/><target dev='vdb'/></disk>"+
+		"<disk type='dir'><source dir='/d'/><target dev='vdc'/></disk>"+
+		"<disk type='network'><source protocol='nbd' name='x'><host name='h' port='1'/></source><target dev='vdd'/></disk>"+
+		"<disk device='cdrom'><target dev='hdc'/></disk>"))
+	for i, want := range []string{"/f", "/b", "/d", "", ""} {
+		if got := d.Devices.Disks[i].SourcePath(); got != want {
+			t.Errorf("disk %d has the source %q, want %q", i, got, want)
+		}
+	}
+}
+
+func TestIsVirtio(t *testing.T) {
+	for model, want := range map[string]bool{"virtio": true, "ViRtIo": true, "": false, "e1000": false, "virtio-transitional": false} {
+		if got := (&Interface{Model: model}).IsVirtio(); got != want {
+			t.Errorf("model %q: %v", model, got)
+		}
 	}
 }
 
@@ -259,6 +328,18 @@ func TestVirtioSerialPorts(t *testing.T) {
 	}
 }
 
+func TestTooFewPorts(t *testing.T) {
+	const channel = "<channel type='pty'><target type='virtio'/><address type='virtio-serial' controller='1'/></channel>\n"
+	d, _ := parse(t, inDevices("<controller type='virtio-serial' index='1' ports='3'/>\n"+strings.Repeat(channel, 3)))
+	if err := d.SetDefaults(testRandom()); err != nil {
+		t.Fatal(err)
+	}
+	const want = "vm.xml:8:44: devices/channel[3]/address: no port of virtio-serial controller 1 is left: it has the ports 0 to 2"
+	if err := d.AssignAddresses(); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 func TestTooFewSlots(t *testing.T) {
 	d, _ := parse(t, inDevices(strings.Repeat("<interface type='user'/>", 30)+"\n<interface type='user'/>"))
 	if err := d.SetDefaults(testRandom()); err != nil {
@@ -312,6 +393,18 @@ func TestYesNo(t *testing.T) {
 		otherwise bool
 		want      bool
 	}{{"", true, true}, {"", false, false}, {Yes, false, true}, {No, true, false}} {
+		if got := c.said.Or(c.otherwise); got != c.want {
+			t.Errorf("%q or else %v is %v", c.said, c.otherwise, got)
+		}
+	}
+}
+
+func TestOnOff(t *testing.T) {
+	for _, c := range []struct {
+		said      OnOff
+		otherwise bool
+		want      bool
+	}{{"", true, true}, {"", false, false}, {On, false, true}, {Off, true, false}} {
 		if got := c.said.Or(c.otherwise); got != c.want {
 			t.Errorf("%q or else %v is %v", c.said, c.otherwise, got)
 		}

@@ -10,7 +10,8 @@ import (
 
 // SetDefaults fills in what was not given the way libvirt does: the rest of the description then
 // needs no knowledge of defaults. Random is only read when neither the domain nor its sysinfo has
-// a UUID; all else follows from the domain, so that the same domain always gets the same.
+// a UUID; all else follows from the domain, so that the same domain always gets the same. More
+// current memory than there is memory is lowered to that.
 //
 // Devices that others call for are added: the first console and serial port for each other, and a
 // video card and a mouse for graphics. They carry the position of the device that called for them.
@@ -19,11 +20,17 @@ import (
 // The error is that random could not be read.
 func (d *Domain) SetDefaults(random io.Reader) error {
 	if d.UUID == (UUID{}) {
+		d.UUID = d.sysinfoUUID()
+	}
+	// What is derived from the domain's identity must not change with each run, as a random UUID does.
+	identity := d.UUID.String() + "/" + d.Name
+	if d.UUID == (UUID{}) {
 		if err := d.makeUUID(random); err != nil {
 			return fmt.Errorf("making a UUID: %w", err)
 		}
 	}
 	fill(&d.CurrentMemory, d.Memory)
+	d.CurrentMemory = min(d.CurrentMemory, d.Memory)
 	fill(&d.VCPU.Count, 1)
 	if d.OS == nil {
 		d.OS = &OS{Type: "hvm"}
@@ -48,7 +55,7 @@ func (d *Domain) SetDefaults(random io.Reader) error {
 	fill(&d.OnPoweroff, ActionDestroy)
 	fill(&d.OnReboot, ActionRestart)
 	fill(&d.OnCrash, ActionDestroy)
-	d.Devices.setDefaults(d)
+	d.Devices.setDefaults(d, identity)
 	return nil
 }
 
@@ -63,16 +70,21 @@ func fill[T comparable](v *T, otherwise T) {
 	}
 }
 
-// makeUUID takes the UUID of sysinfo, or else makes a random one of version 4 (RFC 4122, section 4.4).
-func (d *Domain) makeUUID(random io.Reader) error {
-	if d.SysInfo != nil {
-		if text, found := Entry(d.SysInfo.System, "uuid"); found {
-			if uuid, err := ParseUUID(text); err == nil {
-				d.UUID = uuid
-				return nil
-			}
-		}
+// sysinfoUUID returns the UUID that sysinfo has, if any.
+func (d *Domain) sysinfoUUID() UUID {
+	if d.SysInfo == nil {
+		return UUID{}
 	}
+	text, _ := Entry(d.SysInfo.System, "uuid")
+	uuid, err := ParseUUID(text)
+	if err != nil {
+		return UUID{}
+	}
+	return uuid
+}
+
+// makeUUID makes a random UUID of version 4 (RFC 4122, section 4.4).
+func (d *Domain) makeUUID(random io.Reader) error {
 	if _, err := io.ReadFull(random, d.UUID[:]); err != nil {
 		return err
 	}
@@ -81,7 +93,7 @@ func (d *Domain) makeUUID(random io.Reader) error {
 	return nil
 }
 
-func (v *Devices) setDefaults(d *Domain) {
+func (v *Devices) setDefaults(d *Domain, identity string) {
 	for _, k := range v.Disks {
 		k.setDefaults()
 	}
@@ -91,18 +103,21 @@ func (v *Devices) setDefaults(d *Domain) {
 			fill(&f.AccessMode, "passthrough")
 		}
 	}
+	if hasBalloon && (d.Type == TypeKVM || d.Type == TypeQEMU) && len(v.MemBalloons) == 0 {
+		v.MemBalloons = append(v.MemBalloons, &MemBalloon{Model: "virtio"})
+	}
 	v.numberControllers()
-	v.makeMACs(d)
+	v.makeMACs(identity)
 	for _, i := range v.Interfaces {
 		fill(&i.Model, "rtl8139")
-		if reservedIfName(i.TargetDev) {
+		if i.nameGivenOut() {
 			i.TargetDev = ""
 		}
 		if i.Type == InterfaceDirect {
 			fill(&i.Source.Mode, "vepa")
 		}
-		if i.Type == InterfaceEthernet {
-			fill(&i.Script, "/etc/qemu-ifup")
+		if i.runsDefaultScript() {
+			i.Script = new("/etc/qemu-ifup")
 		}
 	}
 	for _, h := range v.Hostdevs {
@@ -119,6 +134,9 @@ func (v *Devices) setDefaults(d *Domain) {
 	}
 	for _, w := range v.Watchdogs {
 		fill(&w.Action, "reset")
+	}
+	for _, r := range v.Rngs {
+		r.setDefaults()
 	}
 	v.setDisplayDefaults()
 	v.setCharDefaults()
@@ -141,6 +159,18 @@ func (k *Disk) setDefaults() {
 	}
 }
 
+func (r *Rng) setDefaults() {
+	if r.Backend.Model == RngRandom {
+		fill(&r.Backend.Path, "/dev/urandom")
+	}
+	if r.Backend.EGD != nil {
+		r.Backend.EGD.setDefaults()
+	}
+	if r.Rate != nil {
+		fill(&r.Rate.Period, 1000)
+	}
+}
+
 // numberControllers gives each controller without index the next free one of its type.
 func (v *Devices) numberControllers() {
 	indices := make(map[ControllerType][]**uint)
@@ -153,15 +183,15 @@ func (v *Devices) numberControllers() {
 }
 
 // makeMACs gives each interface without MAC one of QEMU's and KVM's block 52:54:00. It follows from
-// the domain's UUID, its name and the interface's place, so that it stays the same.
-func (v *Devices) makeMACs(d *Domain) {
+// the domain's identity and the interface's place, so that it stays the same.
+func (v *Devices) makeMACs(identity string) {
 	taken := make(map[MAC]bool)
 	for _, i := range v.Interfaces {
 		taken[i.MAC] = true
 	}
 	for n, i := range v.Interfaces {
 		for try := 0; i.MAC == (MAC{}); try++ {
-			sum := sha256.Sum256([]byte(d.UUID.String() + "/" + d.Name + "/" + strconv.Itoa(n) + "/" + strconv.Itoa(try)))
+			sum := sha256.Sum256([]byte(identity + "/" + strconv.Itoa(n) + "/" + strconv.Itoa(try)))
 			mac := MAC{0x52, 0x54, 0x00, sum[0], sum[1], sum[2]}
 			if !taken[mac] {
 				taken[mac] = true

@@ -20,7 +20,7 @@ func ExampleParse() {
   </os>
   <devices>
     <console type='pty'/>
-    <rng model='virtio'/>
+    <tpm model='tpm-tis'/>
   </devices>
 </domain>`))
 	if err != nil {
@@ -42,7 +42,7 @@ func ExampleParse() {
 		fmt.Println("serial port", *s.Port, "is a", s.Type)
 	}
 	// Output:
-	// refused: vm.xml:11:5: devices/rng: newer than the format's document, and not honoured
+	// refused: vm.xml:11:5: devices/tpm: newer than the format's document, and not honoured
 	// tiny 128 MiB, 1 CPU, /boot/vmlinuz
 	// serial port 0 is a pty
 }

@@ -13,9 +13,16 @@ func harmless() []rule {
 		{path: "sysinfo/bios/entry@name", value: not("vendor", "version", "date", "release"), reason: "ignored: no such field in the SMBIOS block"},
 		{path: "sysinfo/system/entry@name", value: not("manufacturer", "product", "version", "serial", "uuid", "sku", "family"),
 			reason: "ignored: no such field in the SMBIOS block"},
+		{path: "currentMemory", when: func(d *Domain, _ *node) bool { return d.CurrentMemory > d.Memory },
+			reason: "more than <memory> is lowered to that"},
 		{path: "cputune/vcpupin@vcpu", when: beyondVCPUs, reason: "ignored: the domain has no such CPU"},
 		{path: "devices/emulator", reason: "ignored: govmm is the machine and runs no other program"},
-		{path: "devices/interface/target@dev", value: reservedIfName, reason: "ignored: names with vnet and vif are given out, not taken"},
+		{path: "devices/disk/driver@detect_zeroes", value: not("off"), reason: "ignored: zeroes are written as they come"},
+		{path: "devices/disk/serial", when: longSerial, reason: "the guest sees only the first 20 characters"},
+		{path: "devices/interface/target@dev", value: reservedIfName, when: func(_ *Domain, n *node) bool { return n.value("managed") != "no" },
+			reason: "ignored: names with vnet and vif are given out, not taken"},
+		{path: "devices/interface/target@managed", when: func(_ *Domain, n *node) bool { return n.parent.value("type") != "ethernet" },
+			reason: `ignored: it is only for type="ethernet"`},
 		{path: "devices/interface/script", when: parentAttrIs("type", "network", "bridge", "user", "direct", "mcast", "server", "client"),
 			reason: `ignored: a script is only run for type="ethernet"`},
 		{path: "devices/controller", when: boardController,
@@ -30,6 +37,16 @@ func harmless() []rule {
 }
 
 func hasKernel(d *Domain, _ *node) bool { return d.OS.Kernel != "" }
+
+// longSerial reports whether a serial number is longer than what a virtio disk can tell the guest
+// (VIRTIO_BLK_T_GET_ID).
+func longSerial(d *Domain, n *node) bool {
+	k := diskOf(d, n.parent)
+	return k.Bus() == BusVirtio && len(k.Serial) > 20
+}
+
+// diskOf returns the disk of an element disk.
+func diskOf(d *Domain, n *node) *Disk { return d.Devices.Disks[max(n.index, 1)-1] }
 
 func boardController(d *Domain, n *node) bool {
 	return !unusedController(d, n) && n.value("model") != "none"
@@ -53,6 +70,9 @@ func newerHarmless() []rule {
 		{path: "devices/*/source/seclabel", reason: "security labels are the business of what starts govmm"},
 		{path: "devices/audio", reason: "it is the host end of sound cards, and there is none"},
 		{path: "devices/disk/backingStore", reason: "the image itself names what is behind it"},
+		{path: "devices/disk/wwn", reason: "only disks on SCSI, SATA and IDE show it"},
+		{path: "devices/disk/vendor", reason: "only disks on SCSI show it"},
+		{path: "devices/disk/product", reason: "only disks on SCSI show it"},
 	}
 	for _, p := range []string{
 		"metadata", "perf", "memory@dumpCore", "vcpu@placement", "os/bootmenu@timeout",
@@ -61,8 +81,7 @@ func newerHarmless() []rule {
 		"features/hap@state", "features/vmport@state", "features/vmport", "features/ioapic",
 		"features/ioapic@driver", "features/smm", "features/smm@state",
 		"clock/timer/*",
-		"devices/disk@snapshot", "devices/disk@sgio", "devices/disk/mirror", "devices/disk/driver@detect_zeroes",
-		"devices/disk/driver@queues", "devices/disk/driver@queue_size", "devices/disk/driver@iothread",
+		"devices/disk@snapshot", "devices/disk@sgio", "devices/disk/mirror", "devices/disk/driver@queue_size",
 		"devices/disk/driver@ioeventfd", "devices/disk/driver@event_idx", "devices/disk/driver@packed",
 		"devices/disk/driver@iommu", "devices/disk/driver@ats", "devices/disk/driver@rerror_policy",
 		"devices/disk/driver@max_bufsize", "devices/disk/driver@discard_no_unref", "devices/disk/driver/*",
@@ -71,9 +90,9 @@ func newerHarmless() []rule {
 		"devices/disk/source/address", "devices/disk/encryption@engine", "devices/disk/encryption/secret@usage",
 		"devices/disk/encryption/cipher", "devices/disk/encryption/ivgen", "devices/disk/alias",
 		"devices/interface/driver@*", "devices/interface/driver/*", "devices/interface/tune",
-		"devices/interface/link", "devices/interface/link@state", "devices/interface/backend",
+		"devices/interface/backend",
 		"devices/interface/source@portid", "devices/interface/source@bridge", "devices/interface/source@type",
-		"devices/interface/target@managed", "devices/interface@trustGuestRxFilters", "devices/interface@managed",
+		"devices/interface@trustGuestRxFilters", "devices/interface@managed",
 		"devices/interface/mac@type", "devices/interface/mac@check", "devices/interface/metadata",
 		"devices/controller/master", "devices/controller/driver", "devices/controller/pcihole64",
 		"devices/controller/model", "devices/controller@ports", "devices/controller@maxGrantFrames",
@@ -90,8 +109,7 @@ func newerHarmless() []rule {
 		"devices/video/model@primary", "devices/video/model@blob", "devices/video/model@edid",
 		"devices/video/model/resolution", "devices/video/model/acceleration@rendernode",
 		"devices/sound/codec", "devices/sound/audio", "devices/sound@multichannel", "devices/sound@streams",
-		"devices/memballoon/stats", "devices/memballoon/driver", "devices/memballoon@autodeflate",
-		"devices/memballoon@freePageReporting",
+		"devices/memballoon/driver", "devices/rng/driver",
 		"devices/channel/target@state", "devices/channel/source@channel",
 		"devices/*/address@*", "devices/*/address/*", "devices/*/alias@*",
 	} {

@@ -39,6 +39,18 @@ type Interface struct {
 // IsVirtio reports whether the NIC is a virtio one. Its name's case does not count.
 func (i *Interface) IsVirtio() bool { return strings.EqualFold(i.Model, "virtio") }
 
+// nameGivenOut reports whether the name of the host's interface is one that libvirt gives out, and
+// ignores where it is written. A tap that exists may have any name.
+func (i *Interface) nameGivenOut() bool {
+	return reservedIfName(i.TargetDev) && i.TargetManaged != No
+}
+
+// runsDefaultScript reports whether the script is the document's default. Who writes managed
+// writes for later versions, which have no default.
+func (i *Interface) runsDefaultScript() bool {
+	return i.Type == InterfaceEthernet && i.Script == nil && i.TargetManaged == ""
+}
+
 // InterfaceSource is the element source within interface. Which fields count depends on the type.
 type InterfaceSource struct {
 	Network string // network

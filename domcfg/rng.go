@@ -54,7 +54,9 @@ func (b *RngBackend) code(c *coder) {
 	switch b.Model {
 	case RngRandom:
 		c.body().str(&b.Path)
-		b.Path = strings.TrimSpace(b.Path)
+		if c.reading {
+			b.Path = strings.TrimSpace(b.Path)
+		}
 	case RngEGD:
 		if c.reading {
 			b.EGD = new(CharBackend)

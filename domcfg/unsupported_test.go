@@ -178,6 +178,7 @@ func TestRefusals(t *testing.T) {
 		{withDevices("<watchdog model='ib700'/>"), `5:10: devices/watchdog: watchdogs are not`},
 		{withDevices("<memballoon model='virtio'/>"), `5:22: devices/memballoon: model="virtio": the memory balloon`},
 		{withDevices("<memballoon model='xen'/>"), `5:10: devices/memballoon: reserved to Xen`},
+		{withDevices("<rng model='virtio'><backend model='builtin'/></rng>"), `5:10: devices/rng: entropy devices are not`},
 		{withDevices("<tpm model='tpm-tis'/>"), `5:10: devices/tpm: newer than`},
 	} {
 		_, refusals := reportsOf(t, c.xml)
@@ -196,6 +197,7 @@ func TestWarnings(t *testing.T) {
 		{strings.Replace(bootable(""), "kvm'", "kvm' id='3'", 1), []string{`1:20: id="3": ignored: only a running domain has an id`}},
 		{strings.Replace(bootable(""), "<kernel>", "<boot dev='hd'/><bootmenu enable='no'/><kernel>", 1), []string{
 			`4:21: os/boot: ignored: the domain boots its <kernel> directly`, `4:37: os/bootmenu: ignored: the domain boots its <kernel> directly`}},
+		{bootable("<currentMemory>65537</currentMemory>"), []string{`5:1: currentMemory: more than <memory> is lowered to that`}},
 		{bootable("<sysinfo type='smbios'/>"), []string{`5:1: sysinfo: ignored: <smbios mode="sysinfo"/> in <os> would make use of it`}},
 		{bootable("<cputune><vcpupin vcpu='1' cpuset='0'/></cputune>"), []string{`5:19: cputune/vcpupin: vcpu="1": ignored: the domain has no such CPU`}},
 		{bootable("<metadata><x/></metadata>"), []string{`5:1: ignored: newer than the format's document: element <metadata>: it has no effect on the machine`}},
@@ -220,6 +222,16 @@ func TestWarnings(t *testing.T) {
 		{withDevices("<interface type='bridge'><source bridge='b'/><target dev='vnet0'/><script path='/s'/></interface>"), []string{
 			`5:63: devices/interface/target: dev="vnet0": ignored: names with vnet and vif are given out, not taken`,
 			`5:76: devices/interface/script: ignored: a script is only run for type="ethernet"`}},
+		{withDevices("<interface type='user'><target managed='yes'/></interface>"), []string{
+			`5:41: devices/interface/target: managed="yes": ignored: it is only for type="ethernet"`}},
+		{withDevices("<interface type='ethernet'><target dev='vnet0' managed='no'/></interface>"), nil},
+		{withDevices("<disk><source file='/a'/><target dev='vda'/><driver detect_zeroes='unmap'/><serial>12345678901234567890x</serial></disk>"), []string{
+			`5:62: devices/disk/driver: detect_zeroes="unmap": ignored: zeroes are written as they come`,
+			`5:85: devices/disk/serial: the guest sees only the first 20 characters`}},
+		{withDevices("<disk><source file='/a'/><target dev='vda'/><driver detect_zeroes='off'/><serial>12345678901234567890</serial></disk>"), nil},
+		{withDevices("<disk><source file='/a'/><target dev='sda'/><serial>12345678901234567890x</serial></disk>"), nil},
+		{withDevices("<disk><source file='/a'/><target dev='vda'/><wwn>5000c50015ea71ad</wwn></disk>"), []string{
+			`5:54: devices/disk: ignored: newer than the format's document: element <wwn>: only disks on SCSI, SATA and IDE show it`}},
 		{withDevices("<disk snapshot='no'><backingStore/><source file='/a'/><target dev='hda'/></disk>"), []string{
 			`5:16: devices/disk: ignored: newer than the format's document: attribute snapshot="no": it has no effect on the machine`,
 			`5:30: devices/disk: ignored: newer than the format's document: element <backingStore>: the image itself names what is behind it`}},

@@ -33,6 +33,7 @@ func (v *validator) run() {
 	v.stdio()
 	v.channels()
 	v.singles()
+	v.rngs()
 	v.addressTypes()
 	v.pciAddresses()
 }
@@ -139,9 +140,6 @@ func (v *validator) resources() {
 		v.fail(&d.Elem, "", "element <memory> is missing")
 	} else if text := strings.TrimSpace(n.text); text != "" && strings.Trim(text, "0") == "" {
 		v.fail(&d.Elem, "memory", "%q is not enough: a domain needs memory", text)
-	}
-	if d.Memory != 0 && d.CurrentMemory > d.Memory {
-		v.fail(&d.Elem, "currentMemory", "%s is more than <memory>, which is %s", d.CurrentMemory, d.Memory)
 	}
 	if m := d.MemTune; m != nil && m.SwapHardLimit != 0 && m.HardLimit != 0 && m.SwapHardLimit <= m.HardLimit {
 		v.fail(&m.Elem, "swap_hard_limit", "%s must be more than <hard_limit>, which is %s", m.SwapHardLimit, m.HardLimit)

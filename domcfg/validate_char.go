@@ -187,17 +187,28 @@ func (v *validator) hasSpice() bool {
 	return false
 }
 
-// virtioSerialPorts checks that no port of a virtio-serial controller is used twice.
+// virtioSerialPorts checks that the ports of virtio-serial controllers are there, and that none is
+// used twice.
 func (v *validator) virtioSerialPorts() {
-	type place struct{ controller, bus, port uint }
-	taken := make(map[place]*Elem)
+	taken := make(map[portPlace]*Elem)
+	ports := v.d.Devices.serialPorts()
 	add := func(e *Elem, a *Address, channel bool) {
-		if a == nil || a.Type != AddressVirtioSerial || a.Serial.Port == nil {
+		if a == nil || a.Type != AddressVirtioSerial {
 			return
 		}
-		p := place{a.Serial.Controller, a.Serial.Bus, *a.Serial.Port}
+		if a.Serial.Bus != 0 {
+			v.fail(&a.Elem, "@bus", `bus="%d" does not exist: a virtio-serial controller has only bus 0`, a.Serial.Bus)
+			return
+		}
+		if a.Serial.Port == nil {
+			return
+		}
+		p := portPlace{a.Serial.Controller, *a.Serial.Port}
 		first := taken[p]
 		switch {
+		case p.port >= ports.of(p.controller):
+			v.fail(&a.Elem, "@port", `port="%d" does not exist: virtio-serial controller %d has the ports 0 to %d`,
+				p.port, p.controller, ports.of(p.controller)-1)
 		case channel && p.port == 0:
 			v.fail(&a.Elem, "@port", `port="0" is for a console only; channels begin with 1`)
 		case first != nil:

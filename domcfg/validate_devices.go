@@ -114,8 +114,18 @@ func (v *validator) interfaces() {
 		if !modelName.MatchString(i.Model) {
 			v.fail(&i.Elem, "model@type", "type=%q is not a NIC model: it has characters other than letters, digits, - and _", clip(i.Model))
 		}
-		if len(i.TargetDev) > maxIfName && !reservedIfName(i.TargetDev) {
+		if len(i.TargetDev) > maxIfName && !i.nameGivenOut() {
 			v.fail(&i.Elem, "target@dev", "dev=%q is longer than the %d bytes of an interface's name", clip(i.TargetDev), maxIfName)
+		}
+		if i.TargetManaged == No && i.TargetDev == "" {
+			v.fail(&i.Elem, "target", `managed="no" needs the attribute dev, the name of a tap that exists`)
+		}
+		if i.Script != nil && i.Type == InterfaceEthernet {
+			v.absolute(&i.Elem, "script@path", *i.Script)
+		}
+		if r := i.Driver; r != nil {
+			v.powerOf2(&r.Elem, "rx_queue_size", r.RXQueueSize)
+			v.powerOf2(&r.Elem, "tx_queue_size", r.TXQueueSize)
 		}
 		if p := i.VirtualPort; p != nil && p.Type == "802.1Qbg" {
 			if i.Type != InterfaceDirect {
@@ -219,6 +229,22 @@ func (v *validator) spice(g *Graphics) {
 	for _, h := range g.Channels {
 		if h.Mode == "secure" && g.TLSPort == 0 && g.AutoPort != Yes {
 			v.fail(&h.Elem, "@mode", `mode="secure" needs the attribute tlsPort of <graphics>`)
+		}
+	}
+}
+
+// powerOf2 reports an attribute that has to be a power of 2. 0 stands for none.
+func (v *validator) powerOf2(e *Elem, name string, n uint) {
+	if n&(n-1) != 0 {
+		v.fail(e, "@"+name, `%s="%d" is not a power of 2`, name, n)
+	}
+}
+
+func (v *validator) rngs() {
+	for _, r := range v.d.Devices.Rngs {
+		v.absolute(&r.Elem, "backend", r.Backend.Path)
+		if r.Backend.EGD != nil {
+			v.charBackend(&r.Elem, r.Backend.EGD)
 		}
 	}
 }

@@ -13,6 +13,12 @@ func (v *validator) disks() {
 		v.diskSource(d)
 		v.diskDevice(d)
 		v.diskAddress(d, units)
+		if r := d.Driver; r != nil && r.Queues != 0 && d.Bus() != BusVirtio {
+			v.fail(&r.Elem, "@queues", `queues is only for bus="virtio", not %q`, string(d.Bus()))
+		}
+		if b := d.BlockIO; b != nil {
+			v.blockIO(b)
+		}
 		if strings.TrimSpace(d.Serial) != d.Serial || !serialNumber.MatchString(d.Serial) {
 			v.fail(&d.Elem, "serial", "%q has characters other than letters, digits, blanks and -_.+", clip(d.Serial))
 		}
@@ -20,6 +26,15 @@ func (v *validator) disks() {
 }
 
 var serialNumber = regexp.MustCompile(`^[A-Za-z0-9 _.+-]*$`)
+
+func (v *validator) blockIO(b *BlockIO) {
+	v.powerOf2(&b.Elem, "logical_block_size", b.LogicalBlockSize)
+	v.powerOf2(&b.Elem, "physical_block_size", b.PhysicalBlockSize)
+	if b.PhysicalBlockSize != 0 && b.PhysicalBlockSize < b.LogicalBlockSize {
+		v.fail(&b.Elem, "@physical_block_size", `physical_block_size="%d" is less than logical_block_size, which is %d`,
+			b.PhysicalBlockSize, b.LogicalBlockSize)
+	}
+}
 
 func (v *validator) diskTarget(d *Disk, targets map[string]*Disk) {
 	if d.src.child("target") == nil {

@@ -4,8 +4,8 @@
 // A front end is the NIC the guest sees, in virtio or devices. A back end is a
 // host resource; it implements [Backend]. Here are the tap interface ([Tap]),
 // alone or in a bridge, and the pair ([NewPair]), two back ends joined by a
-// wire that is in no network. Package vhost below lets the kernel move the frames of a
-// tap by itself.
+// wire that is in no network. Package vhost below lets the kernel move the
+// frames of a tap by itself.
 //
 // # Frames
 //
@@ -26,6 +26,11 @@
 // and ends at the first other error. To stop it, the front end sets its own
 // flag and calls Wake.
 //
-// Waiting is the Go runtime's poller, not a thread in poll(2): see the
-// benchmarks.
+// # Waiting
+//
+// A descriptor is waited for by the Go runtime's poller. Between two goroutines
+// that answer each other, that took 10 µs for both ways, and a thread in
+// poll(2) on the descriptor and an eventfd 12 µs; after 2 ms of idling 26 µs
+// and 47 µs. It also needs no thread a queue, and a deadline to stop it in place
+// of an eventfd.
 package net

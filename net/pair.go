@@ -27,9 +27,12 @@ type Pair struct {
 	other *endpoint
 }
 
+var _ Backend = (*Pair)(nil)
+
 // NewPair makes the two ends of a wire, over socket pairs of type
-// SOCK_SEQPACKET: unlike datagrams, their number in the queue is bounded by
-// the sender's buffer and not by a system-wide sysctl, and the end of the peer is noticed.
+// SOCK_SEQPACKET: other than with datagrams, how many wait is bounded by the
+// sender's buffer and not by a system-wide sysctl, and the end of the peer is
+// noticed.
 func NewPair(o PairOptions) (a, b *Pair, err error) {
 	if o.Name == "" {
 		o.Name = "pair"

@@ -22,6 +22,8 @@ type Tap struct {
 	before   netlink.LinkStatistics64 // counted before us, in an interface that existed
 }
 
+var _ Backend = (*Tap)(nil)
+
 // Name is the name of the interface when it was opened.
 func (t *Tap) Name() string { return t.ifname }
 
@@ -79,8 +81,9 @@ func (t *Tap) SetLink(up bool) error {
 	return nil
 }
 
-// Stats implements Backend. Frames, bytes and drops are the kernel's figures for the
-// interface since it was opened, which count what vhost-net moves too.
+// Stats implements Backend. Frames, bytes and drops are the kernel's figures for
+// the interface since it was opened, which count what vhost-net moves too. The
+// kernel counts a frame as received once it has been read.
 func (t *Tap) Stats() Stats {
 	s := t.stats()
 	attrs := t.attrs()

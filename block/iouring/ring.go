@@ -12,6 +12,7 @@ import (
 	"os"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -142,6 +143,10 @@ func New(entries int) (_ *Ring, err error) {
 		return nil, fmt.Errorf("io_uring: %w", err)
 	}
 	r.file = os.NewFile(fd, "io_uring")
+	// Without the poller there is no deadline, and Wait could not wait.
+	if err := r.file.SetReadDeadline(time.Time{}); err != nil {
+		return nil, fmt.Errorf("io_uring: %w", err)
+	}
 	if r.conn, err = r.file.SyscallConn(); err != nil {
 		return nil, fmt.Errorf("io_uring: %w", err)
 	}

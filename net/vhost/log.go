@@ -13,8 +13,8 @@ import (
 const pageSize = 4096
 
 // dirtyLog is the bitmap the kernel notes its writes to guest memory in: bit i
-// of the whole is the page at guest-physical address i*pageSize. It is outside the Go heap, since
-// the kernel has its address.
+// of the whole is the page at guest-physical address i*pageSize. It is outside
+// the Go heap, since the kernel has its address.
 type dirtyLog struct {
 	bitmap  []byte
 	regions []Region
@@ -111,8 +111,9 @@ func (n *Net) setLogging(on bool) error {
 	return nil
 }
 
-// DrainLog calls f for each region of memory with the pages written since the last call: bit
-// 0 of log[0] is the page at gpa. log is f's only until it returns.
+// DrainLog calls f for each region of memory with the pages written since the
+// last call: bit 0 of log[0] is the page at gpa. log is f's only until it
+// returns.
 func (n *Net) DrainLog(f func(gpa uint64, log []uint64) error) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
