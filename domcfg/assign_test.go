@@ -40,7 +40,10 @@ func TestDefaults(t *testing.T) {
 	if d.Features == nil || d.Features.ACPI || d.Clock.Offset != ClockUTC {
 		t.Errorf("features %v, clock %v", d.Features, d.Clock)
 	}
-	if n := len(d.Devices.MemBalloons) + len(d.Devices.Serials) + len(d.Devices.Consoles) + len(d.Devices.Inputs); n != 0 {
+	if b := d.Devices.MemBalloons; len(b) != 1 || b[0].Model != "virtio" || b[0].Pos().Line != 1 {
+		t.Errorf("memory balloons %v, want one on virtio", b)
+	}
+	if n := len(d.Devices.Serials) + len(d.Devices.Consoles) + len(d.Devices.Inputs); n != 0 {
 		t.Errorf("%d devices are added to a domain that has none", n)
 	}
 	if (VCPU{}).Online() != 1 || (VCPU{Count: 4}).Online() != 4 || (VCPU{Count: 4, Current: 2}).Online() != 2 {
@@ -218,6 +221,25 @@ func TestCurrentMemoryLowered(t *testing.T) {
 	}
 }
 
+// TestBalloonDefault checks that other hypervisors' domains, and those that want none, get no balloon.
+func TestBalloonDefault(t *testing.T) {
+	for xml, want := range map[string]string{
+		bootable(""): "virtio",
+		strings.Replace(bootable(""), "kvm", "qemu", 1): "virtio",
+		strings.Replace(bootable(""), "kvm", "xen", 1):  "",
+		strings.Replace(bootable(""), "kvm", "lxc", 1):  "",
+		withDevices("<memballoon model='none'/>"):       "none",
+	} {
+		got := ""
+		for _, b := range complete(t, xml).Devices.MemBalloons {
+			got += b.Model
+		}
+		if got != want {
+			t.Errorf("%s\nhas the balloon %q, want %q", xml, got, want)
+		}
+	}
+}
+
 // TestPCIOrder checks in which order slots are given out.
 func TestPCIOrder(t *testing.T) {
 	d := complete(t, withDevices("<rng model='virtio'><backend model='builtin'/></rng><watchdog model='i6300esb'/>"+
@@ -341,7 +363,7 @@ func TestTooFewPorts(t *testing.T) {
 }
 
 func TestTooFewSlots(t *testing.T) {
-	d, _ := parse(t, inDevices(strings.Repeat("<interface type='user'/>", 30)+"\n<interface type='user'/>"))
+	d, _ := parse(t, inDevices("<memballoon model='none'/>"+strings.Repeat("<interface type='user'/>", 30)+"\n<interface type='user'/>"))
 	if err := d.SetDefaults(testRandom()); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 //
 // Devices that others call for are added: the first console and serial port for each other, and a
 // video card and a mouse for graphics. They carry the position of the device that called for them.
-// No memory balloon is added, since this version of govmm has none.
+// A domain that says nothing of a memory balloon gets one on virtio.
 //
 // The error is that random could not be read.
 func (d *Domain) SetDefaults(random io.Reader) error {
@@ -103,8 +103,8 @@ func (v *Devices) setDefaults(d *Domain, identity string) {
 			fill(&f.AccessMode, "passthrough")
 		}
 	}
-	if hasBalloon && (d.Type == TypeKVM || d.Type == TypeQEMU) && len(v.MemBalloons) == 0 {
-		v.MemBalloons = append(v.MemBalloons, &MemBalloon{Model: "virtio"})
+	if (d.Type == TypeKVM || d.Type == TypeQEMU) && len(v.MemBalloons) == 0 {
+		v.MemBalloons = append(v.MemBalloons, &MemBalloon{DeviceInfo: DeviceInfo{Elem: Elem{src: d.src}}, Model: "virtio"})
 	}
 	v.numberControllers()
 	v.makeMACs(identity)

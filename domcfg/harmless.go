@@ -15,8 +15,13 @@ func harmless() []rule {
 			reason: "ignored: no such field in the SMBIOS block"},
 		{path: "currentMemory", when: func(d *Domain, _ *node) bool { return d.CurrentMemory > d.Memory },
 			reason: "more than <memory> is lowered to that"},
+		{path: "currentMemory", when: withoutBalloon, reason: "without effect: there is no memory balloon to take the rest"},
 		{path: "cputune/vcpupin@vcpu", when: beyondVCPUs, reason: "ignored: the domain has no such CPU"},
 		{path: "devices/emulator", reason: "ignored: govmm is the machine and runs no other program"},
+		{path: "devices/disk/boot", when: hasKernel, reason: "ignored: the domain boots its <kernel> directly"},
+		{path: "devices/interface/boot", when: hasKernel, reason: "ignored: the domain boots its <kernel> directly"},
+		{path: "devices/interface/driver@rx_queue_size", reason: "ignored: the queues have a size of their own"},
+		{path: "devices/interface/driver@tx_queue_size", reason: "ignored: the queues have a size of their own"},
 		{path: "devices/disk/driver@detect_zeroes", value: not("off"), reason: "ignored: zeroes are written as they come"},
 		{path: "devices/disk/serial", when: longSerial, reason: "the guest sees only the first 20 characters"},
 		{path: "devices/interface/target@dev", value: reservedIfName, when: func(_ *Domain, n *node) bool { return n.value("managed") != "no" },
@@ -32,11 +37,18 @@ func harmless() []rule {
 		{path: "devices/console@tty", reason: "ignored: it is told to the user, not taken"},
 		{path: "devices/serial/source@path", when: parentAttrIs("type", "pty"), reason: "ignored: the pty's name is given by the host"},
 		{path: "devices/console/source@path", when: parentAttrIs("type", "pty"), reason: "ignored: the pty's name is given by the host"},
+		{path: "devices/channel/source@path", when: parentAttrIs("type", "pty"), reason: "ignored: the pty's name is given by the host"},
 		{path: "devices/parallel/source@path", when: parentAttrIs("type", "pty"), reason: "ignored: the pty's name is given by the host"},
 	}
 }
 
 func hasKernel(d *Domain, _ *node) bool { return d.OS.Kernel != "" }
+
+// withoutBalloon reports whether the guest is to be left with less memory and nothing takes it.
+func withoutBalloon(d *Domain, _ *node) bool {
+	b := d.Devices.MemBalloons
+	return d.CurrentMemory < d.Memory && len(b) > 0 && b[0].Model == "none"
+}
 
 // longSerial reports whether a serial number is longer than what a virtio disk can tell the guest
 // (VIRTIO_BLK_T_GET_ID).
@@ -49,7 +61,7 @@ func longSerial(d *Domain, n *node) bool {
 func diskOf(d *Domain, n *node) *Disk { return d.Devices.Disks[max(n.index, 1)-1] }
 
 func boardController(d *Domain, n *node) bool {
-	return !unusedController(d, n) && n.value("model") != "none"
+	return !unusedController(d, n) && n.value("model") != "none" && n.value("type") != string(ControllerVirtioSerial)
 }
 
 func beyondVCPUs(d *Domain, n *node) bool {

@@ -1,5 +1,7 @@
 package domcfg
 
+import "strings"
+
 // refusals is the table of what this version of govmm cannot honour. What becomes possible is
 // taken out here, and out of the table in docs/domain-xml.md.
 //
@@ -27,8 +29,6 @@ func refusals() []rule {
 
 		{path: "sysinfo@type", value: not("smbios"), reason: later},
 
-		{path: "currentMemory", when: func(d *Domain, _ *node) bool { return d.CurrentMemory < d.Memory },
-			reason: "less than <memory> needs a memory balloon, which is " + later},
 		{path: "memoryBacking/hugepages", reason: "huge pages are " + later},
 		{path: "blkiotune/weight", reason: cgroups},
 		{path: "memtune/hard_limit", reason: cgroups},
@@ -62,26 +62,66 @@ func refusals() []rule {
 		{path: "clock/timer@mode", reason: "a TSC mode is " + later + ", and reserved to Xen in effect"},
 		{path: "clock/timer@present", value: is("no"), when: attrIs("name", "rtc", "pit", "tsc"), reason: "a pc without this timer is " + later},
 	}
+	rules = append(rules, diskRefusals()...)
+	rules = append(rules, interfaceRefusals()...)
 	rules = append(rules, deviceRefusals()...)
 	return append(rules, newerRefusals()...)
 }
 
-// deviceRefusals is the part of the table about devices.
+// diskRefusals is the part of the table about disks.
+func diskRefusals() []rule {
+	const later = "not in this version of govmm"
+	return []rule{
+		{path: "devices/disk", when: xenDisk, reason: "Xen's disk bus and drivers are reserved to Xen"},
+		{path: "devices/disk@type", value: is("dir"), reason: "folders as disks are " + later},
+		{path: "devices/disk@type", value: is("network"), reason: "network disks are " + later},
+		{path: "devices/disk@type", value: not("file", "block", "dir", "network"), reason: "this kind of disk is " + later + "; file and block are"},
+		{path: "devices/disk@device", value: is("cdrom"), reason: "CD-ROM drives are " + later},
+		{path: "devices/disk@device", value: is("floppy"), reason: "floppy drives are " + later},
+		{path: "devices/disk@device", value: is("lun"), reason: "passing SCSI commands on is " + later},
+		{path: "devices/disk/target@bus", value: not("virtio"), when: plainDisk, reason: "disks on this bus are " + later + "; those on virtio are"},
+		{path: "devices/disk/target@dev", when: namedOffVirtio,
+			reason: "a disk that has this name and no bus is on one that is " + later + `; bus="virtio" is honoured`},
+		{path: "devices/disk/driver@name", value: not("qemu"), reason: "this driver is " + later + "; qemu is"},
+		{path: "devices/disk/driver@type", value: not("raw"), when: func(_ *Domain, n *node) bool { return n.parent.value("type") != "dir" },
+			reason: "this image format is " + later + "; raw is"},
+		{path: "devices/disk/driver@cache", value: is("directsync", "unsafe"), reason: "this cache mode is " + later + "; none, writethrough and writeback are"},
+		{path: "devices/disk/driver@io", value: is("io_uring"), reason: "this word is " + later + `; native, which uses io_uring, is`},
+		{path: "devices/disk/blockio@physical_block_size", reason: "a physical block size other than the host's is " + later},
+		{path: "devices/disk/encryption", reason: "encrypted images are " + later},
+	}
+}
+
+// interfaceRefusals is the part of the table about network interfaces.
+func interfaceRefusals() []rule {
+	const later = "not in this version of govmm"
+	return []rule{
+		{path: "devices/interface", when: runsQEMUIfup,
+			reason: "without <script> it runs /etc/qemu-ifup, and scripts are " + later + `; <script path=""/> runs none`},
+		{path: "devices/interface", when: defaultNIC, reason: `without <model> the NIC is an rtl8139, which is ` + later + "; virtio is"},
+		{path: "devices/interface@type", value: not("bridge", "ethernet"), reason: "this network is " + later + "; bridge and ethernet are"},
+		{path: "devices/interface/model@type", value: func(m string) bool { return !strings.EqualFold(m, "virtio") }, reason: "this NIC is " + later + "; virtio is"},
+		{path: "devices/interface/script@path", value: not(""), when: parentAttrIs("type", "ethernet"), reason: "scripts are " + later + "; an empty path runs none"},
+		{path: "devices/interface/virtualport", reason: "virtual ports are " + later},
+		{path: "devices/interface/link@state", value: is("down"), reason: "a link that is down is " + later},
+		{path: "devices/interface/driver/host@*", value: is("off"), reason: "turning an offload off is " + later},
+		{path: "devices/interface/driver/guest@*", value: is("off"), reason: "turning an offload off is " + later},
+	}
+}
+
+// deviceRefusals is the part of the table about all other devices.
 func deviceRefusals() []rule {
 	const (
 		xen   = "reserved to Xen"
 		later = "not in this version of govmm"
 	)
 	return []rule{
-		{path: "devices/disk", when: xenDisk, reason: "Xen's disk bus and drivers are reserved to Xen"},
-		{path: "devices/disk", reason: "disks are " + later},
 		{path: "devices/filesystem", when: attrIs("type", "template"), reason: "templates are reserved to OpenVZ"},
 		{path: "devices/filesystem", reason: "host folders for the guest are " + later},
 		{path: "devices/controller", when: unusedController, reason: "this controller is " + later},
 		{path: "devices/hostdev", when: attrIs("mode", "capabilities"), reason: "capabilities are reserved to LXC"},
 		{path: "devices/hostdev", reason: "host devices are " + later},
 		{path: "devices/smartcard", reason: "smartcards are " + later},
-		{path: "devices/interface", reason: "network interfaces are " + later},
 		{path: "devices/input", when: attrIs("bus", "xen"), reason: xen},
 		{path: "devices/input", when: notPS2, reason: "this input device is " + later},
 		{path: "devices/graphics", when: attrIs("type", "rdp", "desktop"), reason: "reserved to VirtualBox"},
@@ -94,21 +134,21 @@ func deviceRefusals() []rule {
 		{path: "devices/serial/target/model@name", value: not("isa-serial"), reason: "this serial port is " + later + "; isa-serial is"},
 		{path: "devices/parallel", reason: "parallel ports are " + later},
 		{path: "devices/console/target@type", value: is("xen"), reason: xen},
-		{path: "devices/console/target@type", value: not("serial", "xen"), reason: "this console is " + later + "; serial is"},
+		{path: "devices/console/target@type", value: not("serial", "virtio", "xen"), reason: "this console is " + later + "; serial and virtio are"},
 		{path: "devices/console@type", value: not("null", "stdio", "file", "pty"), when: ownConsole, reason: "this host end is " + later + "; null, stdio, file and pty are"},
-		{path: "devices/channel", reason: "channels are " + later},
+		{path: "devices/channel/target@type", value: is("xen"), reason: xen},
+		{path: "devices/channel/target@type", value: not("virtio", "xen"), reason: "this channel is " + later + "; virtio is"},
+		{path: "devices/channel@type", value: not("null", "stdio", "file", "pty"), reason: "this host end is " + later + "; null, stdio, file and pty are"},
 		{path: "devices/sound", reason: "sound cards are " + later},
 		{path: "devices/watchdog", reason: "watchdogs are " + later},
 		{path: "devices/memballoon", when: attrIs("model", "xen"), reason: xen},
-		{path: "devices/memballoon@model", value: not("none"), reason: "the memory balloon is " + later + `; model="none" is honoured`},
-		{path: "devices/rng", reason: "entropy devices are " + later},
+		{path: "devices/memballoon@model", value: not("none", "virtio"), reason: "this memory balloon is " + later + "; virtio and none are"},
+		{path: "devices/rng@model", value: not("virtio"), reason: "this entropy device is " + later + "; virtio is"},
+		{path: "devices/rng/backend", value: not("", "/dev/urandom", "/dev/random"), reason: "this source is " + later + "; /dev/urandom and /dev/random are"},
+		{path: "devices/rng/backend@model", value: is("egd"), reason: "daemons as a source are " + later + "; random and builtin are"},
 		{path: "devices/*/address@type", value: is("spapr-vio", "virtio-s390", "ccw", "virtio-mmio"), reason: "a pc has no such bus"},
 	}
 }
-
-// hasBalloon is whether this version of govmm has a memory balloon: libvirt adds one to a domain
-// that says nothing of it.
-const hasBalloon = false
 
 // newerRefusals is the part of the table about what is newer than the document and changes the
 // machine.
@@ -191,17 +231,37 @@ func hpetPresent(_ *Domain, n *node) bool {
 	return n.value("name") == "hpet" && n.value("present") != "no"
 }
 
-func xenDisk(_ *Domain, n *node) bool {
-	if target := n.child("target"); target != nil && target.value("bus") == "xen" {
+func xenDisk(d *Domain, n *node) bool {
+	if diskOf(d, n).Bus() == BusXen {
 		return true
 	}
 	driver := n.child("driver")
 	return driver != nil && is("tap", "tap2", "phy", "file")(driver.value("name"))
 }
 
-// unusedController reports whether a controller is more than the board's layout. The board's own
-// IDE, floppy and USB controllers, and the PCI root, change nothing as long as no device needs
-// them: all devices on them are refused by their own names.
+// plainDisk reports whether a disk's target is that of a hard disk. What refuses other drives says
+// enough.
+func plainDisk(_ *Domain, n *node) bool { return is("", "disk")(n.parent.value("device")) }
+
+// namedOffVirtio reports whether a disk is elsewhere than on virtio because of its name alone.
+func namedOffVirtio(d *Domain, n *node) bool {
+	return plainDisk(d, n) && n.value("bus") == "" && diskOf(d, n.parent).Bus() != BusVirtio
+}
+
+func runsQEMUIfup(d *Domain, n *node) bool { return interfaceOf(d, n).runsDefaultScript() }
+
+// defaultNIC reports whether an interface that has no other fault has no model.
+func defaultNIC(d *Domain, n *node) bool {
+	i := interfaceOf(d, n)
+	return i.Model == "" && (i.Type == InterfaceBridge || i.Type == InterfaceEthernet)
+}
+
+// interfaceOf returns the interface of an element interface.
+func interfaceOf(d *Domain, n *node) *Interface { return d.Devices.Interfaces[max(n.index, 1)-1] }
+
+// unusedController reports whether a controller is more than virtio-serial and the board's layout.
+// The board's own IDE, floppy and USB controllers, and the PCI root, change nothing as long as no
+// device needs them: all devices on them are refused by their own names.
 func unusedController(_ *Domain, n *node) bool {
 	model := n.value("model")
 	switch ControllerType(n.value("type")) {
@@ -209,6 +269,8 @@ func unusedController(_ *Domain, n *node) bool {
 		return false
 	case ControllerPCI:
 		return model != "pci-root"
+	case ControllerVirtioSerial:
+		return model != "" && model != "virtio"
 	case ControllerUSB:
 		return model != "" && model != "none" && model != "piix3-uhci"
 	}

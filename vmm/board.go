@@ -12,6 +12,8 @@ import (
 	"github.com/govmm/govmm/devices/platform"
 	"github.com/govmm/govmm/devices/timer"
 	"github.com/govmm/govmm/memory"
+	"github.com/govmm/govmm/virtio/balloon"
+	"github.com/govmm/govmm/virtio/console"
 )
 
 // The places of the PIIX on the PCI bus.
@@ -27,7 +29,19 @@ type board struct {
 	resetters []bus.Resetter
 	pm        *pci.PIIX4PM
 	chardevs  []Chardev
+	disks     []*disk
+	balloon   *balloon.Device // nil without
+	pausers   []pauser
+
+	virtioSerials []*console.Device
+
+	pci      *pci.Bus
+	messages *messages
+	ioEvents *ioEvents
 }
+
+// pauser is a device that works while no vCPU runs, unless it is paused.
+type pauser struct{ pause, resume func() }
 
 // wiring is the interrupt inputs that the devices of a board share.
 type wiring struct {
@@ -55,7 +69,7 @@ func (w *wiring) pciLines() (lines [isaIRQs]irq.Line) {
 
 // buildBoard makes the devices of the domain. It reads like the XML: first what
 // every PC has, then what the file lists.
-func (m *Machine) buildBoard(context.Context) error {
+func (m *Machine) buildBoard(ctx context.Context) error {
 	c, err := clock.NewHost()
 	if err != nil {
 		return err
@@ -71,6 +85,16 @@ func (m *Machine) buildBoard(context.Context) error {
 		m.addSerials,
 	} {
 		if err := build(wires); err != nil {
+			return err
+		}
+	}
+	for _, build := range []func(context.Context) error{
+		m.addDisks,
+		m.addVirtioSerial,
+		m.addBalloon,
+		m.addEntropy,
+	} {
+		if err := build(ctx); err != nil {
 			return err
 		}
 	}
@@ -121,7 +145,8 @@ func (m *Machine) addPCI(w *wiring) error {
 		return err
 	}
 	mechanism := pci.NewMechanism(b, isa.ResetControl())
-	m.board.pm = pm
+	m.board.pm, m.board.pci = pm, b
+	m.board.messages, m.board.ioEvents = newMessages(m.vm, m.named("msi")), newIOEvents(m.vm)
 	m.board.resets(mechanism, b)
 	return m.addPorts(
 		ports{pci.ConfigPort, pci.ConfigPorts, "pci configuration", mechanism},

@@ -44,13 +44,20 @@ const (
 	EventShutdown
 	// EventPanicked: the guest reported a panic.
 	EventPanicked
+	// EventIOError: the host failed a disk's request. Device and Err tell which
+	// and why; when the disk's error policy is to stop, EventPaused follows.
+	EventIOError
+	// EventBalloon: the guest gave memory back, or took some. Memory is what it
+	// has now.
+	EventBalloon
 	// EventEnded: the machine has ended. Exit tells why. The last event.
 	EventEnded
 )
 
 var eventNames = [...]string{
 	EventStarted: "started", EventPaused: "paused", EventResumed: "resumed",
-	EventReset: "reset", EventShutdown: "shutdown", EventPanicked: "panicked", EventEnded: "ended",
+	EventReset: "reset", EventShutdown: "shutdown", EventPanicked: "panicked",
+	EventIOError: "I/O error", EventBalloon: "balloon", EventEnded: "ended",
 }
 
 // String names the kind for a log.
@@ -66,6 +73,10 @@ type Event struct {
 	Kind EventKind
 	Time time.Time
 	Exit Exit // with EventReset and EventEnded
+
+	Memory uint64 // with EventBalloon, in bytes
+	Device string // with EventIOError: the target of the disk
+	Err    error  // with EventIOError, and with EventPaused when it was not asked for
 }
 
 // eventHub hands events to any number of subscribers, each with a queue of its

@@ -61,21 +61,37 @@ func (m *Machine) State() State {
 // Pause stops the vCPUs and the machine's clock. It returns when no guest code
 // runs any more. Pausing a paused machine does nothing.
 func (m *Machine) Pause(ctx context.Context) error {
-	return m.do(ctx, func() error {
-		if m.State() == StatePaused {
-			return nil
-		}
-		m.gate.shut()
-		m.gate.drain()
-		m.clock.Pause()
-		var err error
-		if m.paused, err = m.vm.Clock(); err != nil {
-			return fmt.Errorf("pause: %w", err)
-		}
-		m.setState(StatePaused)
-		m.events.publish(Event{Kind: EventPaused})
+	return m.do(ctx, func() error { return m.pause(nil) })
+}
+
+// pause stops the machine, because of a failure or, without one, on request.
+func (m *Machine) pause(reason error) error {
+	if m.State() == StatePaused {
 		return nil
-	})
+	}
+	m.gate.shut()
+	m.gate.drain()
+	m.clock.Pause()
+	for _, p := range m.board.pausers {
+		p.pause()
+	}
+	var err error
+	if m.paused, err = m.vm.Clock(); err != nil {
+		return fmt.Errorf("pause: %w", err)
+	}
+	m.setState(StatePaused)
+	m.events.publish(Event{Kind: EventPaused, Err: reason})
+	return nil
+}
+
+// requestPause is how a device stops the machine until Resume: it returns at
+// once, and no guest code runs after it.
+func (m *Machine) requestPause(reason error) {
+	select {
+	case m.stops <- reason:
+	default: // another device was first
+	}
+	m.gate.shut()
 }
 
 // Resume lets a paused machine go on. Its clocks go on from where they stopped.
@@ -95,6 +111,9 @@ func (m *Machine) Resume(ctx context.Context) error {
 		m.setState(StateRunning)
 		m.events.publish(Event{Kind: EventResumed})
 		m.clock.Resume()
+		for _, p := range m.board.pausers {
+			p.resume()
+		}
 		m.gate.open()
 		return nil
 	})
@@ -194,6 +213,11 @@ func (m *Machine) supervise() {
 		select {
 		case e := <-m.requests:
 			m.handle(e)
+		case reason := <-m.stops:
+			m.log.Warn("pausing the machine", "reason", reason)
+			if err := m.pause(reason); err != nil {
+				m.finish(Exit{Cause: CauseHost, Source: "pause", Detail: err.Error()})
+			}
 		case f := <-m.commands:
 			f()
 		}

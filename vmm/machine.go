@@ -74,6 +74,7 @@ type Machine struct {
 
 	events   eventHub
 	requests chan Exit     // from the guest; the first one counts
+	stops    chan error    // from devices that cannot go on; the first one counts
 	commands chan func()   // from the program; run by supervise
 	ended    chan struct{} // closed when supervise has finished
 	threads  sync.WaitGroup
@@ -107,6 +108,7 @@ func New(ctx context.Context, d *domcfg.Domain, o Options) (_ *Machine, err erro
 		options:  o,
 		log:      o.Log,
 		requests: make(chan Exit, 1),
+		stops:    make(chan error, 1),
 		commands: make(chan func()),
 		ended:    make(chan struct{}),
 	}

@@ -112,7 +112,7 @@ func New(o Options) (*Device, error) {
 	d := &Device{
 		name: o.Name, clock: o.Clock, changed: o.Changed,
 		log:      bus.NewGuestLog(o.Log, o.Name),
-		features: FeatureStats,
+		features: FeatureStats | virtio.FeaturePackedRing | virtio.FeatureInOrder,
 	}
 	if d.changed == nil {
 		d.changed = func(uint64) {}

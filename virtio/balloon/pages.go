@@ -2,6 +2,7 @@ package balloon
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -41,9 +42,15 @@ func leadingRun(list []uint32) (pages uint64, entries int) {
 	return uint64(last-first) + 1, entries
 }
 
+// errListTooLong is a request that takes longer than any honest one.
+var errListTooLong = errors.New("the driver gives more pages to the balloon at a time than the machine has")
+
 // inflate takes the pages of a request from the guest.
 func (r *run) inflate(q *queue.Queue, c *queue.Chain) error {
 	in := c.Reader()
+	if uint64(in.Len())/4 > r.d.ram.size/bytesPerPage {
+		return errListTooLong
+	}
 	outside := uint64(0)
 	for list := r.pages.read(in); len(list) > 0; list = r.pages.read(in) {
 		for len(list) > 0 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +24,29 @@ func (r *rig) hold(op block.Op) (let func()) {
 	c := make(chan struct{})
 	r.faulty.Add(blocktestHold(op, c))
 	return func() { close(c) }
+}
+
+// outlasts runs a method that has to wait for I/O which let ends.
+func (r *rig) outlasts(method, let func()) {
+	r.tb.Helper()
+	var ended atomic.Bool
+	early := make(chan bool, 1)
+	go func() {
+		method()
+		early <- !ended.Load()
+	}()
+	// It holds the lock while it waits.
+	for r.device.mu.TryLock() {
+		r.device.mu.Unlock()
+		nothing(r.tb, early, "return")
+		runtime.Gosched()
+	}
+	nothing(r.tb, early, "return")
+	ended.Store(true)
+	let()
+	if await(r.tb, early, "the method that waits for I/O") {
+		r.tb.Error("the method has not waited for I/O")
+	}
 }
 
 func TestOptions(t *testing.T) {
@@ -255,19 +279,7 @@ func TestResetWaits(t *testing.T) {
 	r.send(typeOut, 0, make([]byte, 512), 0)
 	await(t, r.errors, "the host error")
 
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.device.Reset()
-	}()
-	// The queue stops before the reset waits for the disk.
-	for r.queues[0].Wait() {
-		r.queues[0].Doorbell().Ring()
-		runtime.Gosched()
-	}
-	nothing(t, done, "end of the reset")
-	let()
-	await(t, done, "the reset")
+	r.outlasts(r.device.Reset, let)
 	if n := r.device.Kept(); n != 0 {
 		t.Errorf("%d requests kept after the reset", n)
 	}
@@ -299,18 +311,7 @@ func TestPause(t *testing.T) {
 	let := r.hold(block.Read)
 	first := r.send(typeIn, 0, nil, 512)
 	r.faulty.WaitHeld(1)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.device.Pause()
-	}()
-	for r.queues[0].Wait() {
-		r.queues[0].Doorbell().Ring()
-		runtime.Gosched()
-	}
-	nothing(t, done, "end of the pause")
-	let()
-	await(t, done, "the pause")
+	r.outlasts(r.device.Pause, let)
 	if a := r.wait(first); a.status != statusOK {
 		t.Errorf("status %d", a.status)
 	}

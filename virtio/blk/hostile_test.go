@@ -160,7 +160,7 @@ func TestLongestChain(t *testing.T) {
 	const size = 1024
 	r := newRig(t, setup{ring: queuetest.Options{Size: size, Indirect: true, Room: 16 << 20}})
 	head := r.Readable(header(typeIn, 0))
-	room := r.Writable(1025)
+	room := r.Writable(1040)
 	sizes := slices.Repeat([]int{1}, size-2)
 	sizes = append(sizes, int(room.Len)) // the rest
 	r.AddIndirect(append([]queuetest.Buffer{head}, divide(room.Addr, 1025, sizes, true)...)...)

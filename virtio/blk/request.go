@@ -183,9 +183,14 @@ func (q *requestQueue) transfer(r *request, sector uint64, n int, memory [][]byt
 	r.disk.Offset = int64(sector) * block.SectorSize
 	r.disk.Vec, r.own = memory, memory
 	r.size = int64(n)
-	if !q.merge(r) {
-		q.release()
+	if q.merge(r) {
+		return
+	}
+	q.release()
+	if n < maxMergedBytes {
 		q.last = r
+	} else {
+		q.submit(r)
 	}
 }
 

@@ -221,7 +221,7 @@ func (d *Device) Type() virtio.Type { return virtio.Console }
 
 // Features implements virtio.Device.
 func (d *Device) Features() virtio.Features {
-	f := FeatureSize | FeatureEmergencyWrite
+	f := FeatureSize | FeatureEmergencyWrite | virtio.FeaturePackedRing | virtio.FeatureInOrder
 	if d.maxPorts > 1 {
 		f |= FeatureMultiport
 	}

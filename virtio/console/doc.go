@@ -28,9 +28,10 @@
 // # Size
 //
 // The RESIZE message has the columns first, as the specification says. Linux
-// has it so from 6.15, and older kernels by backport, but not before, and 6.17
-// went back: there, the two are exchanged. The configuration space, which a
-// driver without VIRTIO_CONSOLE_F_MULTIPORT reads, is not affected.
+// expected the rows first until 6.15, and its releases since then do not agree:
+// where it still does, the two are exchanged in the guest. The configuration
+// space, which a driver without VIRTIO_CONSOLE_F_MULTIPORT reads, is not
+// affected.
 //
 // Left out: VIRTIO_F_RING_RESET, big-endian legacy drivers.
 package console

@@ -2,9 +2,11 @@ package console
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
+	"github.com/govmm/govmm/chardev"
 	"github.com/govmm/govmm/virtio/queue"
 	"github.com/govmm/govmm/virtio/queue/queuetest"
 )
@@ -290,5 +292,32 @@ func BenchmarkInput(b *testing.B) {
 			b.Fatalf("%d bytes taken", n)
 		}
 		rx.Used()
+	}
+}
+
+// BenchmarkOutputToFile has a back end as in a machine: it copies, and is often
+// full.
+func BenchmarkOutputToFile(b *testing.B) {
+	const size = 32 << 10
+	file, err := chardev.OpenFile(chardev.FileOptions{Path: os.DevNull})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer file.Close()
+	g := newGuest(b, queuetest.Options{EventIndex: true}, Options{Ports: []Port{{ID: 1, Backend: file}}})
+	g.activate(multiport, 1)
+	g.open(1)
+	tx := g.q[5]
+	buf := tx.Readable([]byte(strings.Repeat("x", size)))
+	b.SetBytes(size)
+	b.ReportAllocs()
+	for b.Loop() {
+		for {
+			if _, ok := tx.TryAdd(false, buf); ok {
+				break
+			}
+			tx.Wait()
+		}
+		tx.Kick()
 	}
 }

@@ -81,6 +81,7 @@ type Device struct {
 
 	mac          station
 	disconnected atomic.Bool // by SetLink
+	hostLink     hostLink
 	announcing   atomic.Bool // the driver has been asked to
 	counters     counters
 	active       atomic.Pointer[run] // nil while inactive
@@ -127,7 +128,11 @@ func build(o Options) (*Device, error) {
 	for i := range d.timers {
 		d.timers[i].init(d, i)
 	}
-	o.Backend.OnLink(func(bool) { d.linkChanged() })
+	o.Backend.OnLink(func(bool) {
+		d.hostLink.refresh(d.backend)
+		d.linkChanged()
+	})
+	d.hostLink.refresh(d.backend)
 	return d, nil
 }
 
@@ -289,44 +294,6 @@ func (d *Device) Resume() {
 			r.irq.NeedsReset(err)
 		}
 	}
-}
-
-// SetLink connects or disconnects the guest; at first it is connected. The
-// driver is told, and the host end sees the other side of the link change. The
-// error says what the host end could not do; for the guest the link has changed
-// nevertheless.
-func (d *Device) SetLink(up bool) error {
-	if d.disconnected.Swap(!up) == !up {
-		return nil
-	}
-	d.linkChanged()
-	if err := d.backend.SetLink(up); err != nil {
-		return fmt.Errorf("virtio net %s: %w", d.name, err)
-	}
-	return nil
-}
-
-// linkUp reports whether there is a link, for what the guest can see.
-func (d *Device) linkUp() bool { return !d.disconnected.Load() && d.backend.Link() }
-
-// linkChanged follows a change of the link. It does not block.
-func (d *Device) linkChanged() {
-	if r := d.active.Load(); r != nil {
-		r.linkChanged()
-	}
-}
-
-// Announce asks the driver to tell the network where it is now
-// (VIRTIO_NET_F_GUEST_ANNOUNCE), after a migration for instance. It reports
-// whether there is a driver that can do so.
-func (d *Device) Announce() bool {
-	r := d.active.Load()
-	if r == nil || !r.features.Has(FeatureGuestAnnounce|FeatureCtrlVQ|FeatureStatus) {
-		return false
-	}
-	d.announcing.Store(true)
-	r.irq.ConfigChanged()
-	return true
 }
 
 // setMAC changes the device's own address.

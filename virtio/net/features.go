@@ -54,9 +54,6 @@ var offloadFeatures = [...]struct {
 	{hostnet.USO6, FeatureHostUSO, FeatureGuestUSO6},
 }
 
-// segmentation is every offload whose frames can be longer than the MTU.
-const segmentation = hostnet.TSO4 | hostnet.TSO6 | hostnet.UFO | hostnet.USO4 | hostnet.USO6
-
 // featuresFor are those that a host end's offloads make possible.
 func featuresFor(o hostnet.Offload) virtio.Features {
 	var f virtio.Features

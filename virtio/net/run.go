@@ -68,7 +68,7 @@ func newRun(d *Device, a virtio.Activation) *run {
 		r.queues = append(r.queues, q)
 	}
 	if d.vhost != nil {
-		r.kernel = &kernel{run: r, net: d.vhost}
+		r.kernel = newKernel(r, d.vhost)
 	}
 	return r
 }

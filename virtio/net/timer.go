@@ -1,7 +1,6 @@
 package net
 
 import (
-	"errors"
 	"time"
 
 	"github.com/govmm/govmm/devices/clock"
@@ -14,8 +13,6 @@ const TxDelay = 150 * time.Microsecond
 // rxPatience is how long a frame may wait for the driver to give the buffers
 // that it still needs. The driver may never give as many.
 const rxPatience = time.Second
-
-var errLinkDown = errors.New("the link is down")
 
 // pairTimers are the timers of a queue pair. A clock keeps room for each timer
 // that was ever made, so they are made once and not by each Activate.
@@ -50,6 +47,14 @@ func (t *txTimer) fire() {
 	}
 }
 
+// clear takes back a fire that nobody has waited for.
+func (t *txTimer) clear() {
+	select {
+	case <-t.due:
+	default:
+	}
+}
+
 // delay waits for TxDelay, or fire.
 func (t *txTimer) delay() {
 	t.timer.Set(t.clock.Now() + TxDelay)
@@ -60,6 +65,7 @@ func (t *txTimer) delay() {
 // serveDelayed is serve in batches. While one gathers, the driver need not
 // notify.
 func (t *transmitter) serveDelayed() error {
+	t.timer.clear()
 	for {
 		if !t.queue.EnableNotify() && !t.queue.Wait() || t.run.stopping.Load() {
 			return nil

@@ -1,10 +1,14 @@
 package net
 
 import (
+	"errors"
+
 	hostnet "github.com/govmm/govmm/net"
 	"github.com/govmm/govmm/virtio"
 	"github.com/govmm/govmm/virtio/queue"
 )
+
+var errLinkDown = errors.New("the link is down")
 
 // batch is how many frames are moved between two looks at whether the driver
 // wants an interrupt.
@@ -61,31 +65,32 @@ func (t *transmitter) send(c *queue.Chain) error {
 		t.queue.Push(c, 0)
 		return nil
 	}
-	err := hostnet.ErrAgain
+	err := t.offer()
 	for err == hostnet.ErrAgain {
-		if !d.linkUp() {
-			err = errLinkDown
-			break
-		}
-		if err = t.host.Send(t.vec); err != hostnet.ErrAgain {
-			break
-		}
 		t.queue.Flush()
 		if t.run.stopping.Load() {
 			t.queue.Unpop(c)
 			return nil
 		}
-		if failed := t.host.WaitSend(); failed != nil {
-			err = failed
+		if err = t.host.WaitSend(); err == nil {
+			err = t.offer()
 		}
 	}
 	if err != nil {
-		// The pair is disabled, or there is no network any more, which the
-		// driver sees by the link.
+		// The link is down, the pair disabled, or there is no network any more,
+		// which the driver sees by the link.
 		d.counters.txDropped.Add(1)
 	}
 	t.queue.Push(c, 0)
 	return nil
+}
+
+// offer gives the current frame to the host.
+func (t *transmitter) offer() error {
+	if !t.run.d.linkUp() {
+		return errLinkDown
+	}
+	return t.host.Send(t.vec)
 }
 
 // collect makes the vector of a chain's frame, with a copy of the header that

@@ -80,7 +80,9 @@ func New(o Options) (*Device, error) {
 func (d *Device) Type() virtio.Type { return virtio.Entropy }
 
 // Features implements virtio.Device.
-func (d *Device) Features() virtio.Features { return 0 }
+func (d *Device) Features() virtio.Features {
+	return virtio.FeaturePackedRing | virtio.FeatureInOrder
+}
 
 // QueueSizes implements virtio.Device.
 func (d *Device) QueueSizes() []uint16 { return []uint16{queueSize} }
