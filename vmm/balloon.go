@@ -42,7 +42,7 @@ func (m *Machine) addBalloon(context.Context) error {
 			return fmt.Errorf("devices/memballoon: %w", err)
 		}
 		m.board.balloon = device
-		if err := m.addVirtio(name, b.Address, device, 0); err != nil {
+		if err := m.addVirtio(name, b.Address, device, virtioOptions{}); err != nil {
 			return fmt.Errorf("devices/memballoon: %w", err)
 		}
 	}
@@ -97,5 +97,5 @@ func (m *Machine) addRng(r *domcfg.Rng, name string) error {
 	if err != nil {
 		return err
 	}
-	return m.addVirtio(name, r.Address, device, 0)
+	return m.addVirtio(name, r.Address, device, virtioOptions{})
 }

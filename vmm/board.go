@@ -30,6 +30,7 @@ type board struct {
 	pm        *pci.PIIX4PM
 	chardevs  []Chardev
 	disks     []*disk
+	nics      []*nic
 	balloon   *balloon.Device // nil without
 	pausers   []pauser
 
@@ -90,6 +91,7 @@ func (m *Machine) buildBoard(ctx context.Context) error {
 	}
 	for _, build := range []func(context.Context) error{
 		m.addDisks,
+		m.addInterfaces,
 		m.addVirtioSerial,
 		m.addBalloon,
 		m.addEntropy,

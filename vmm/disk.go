@@ -1,6 +1,7 @@
 package vmm
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync/atomic"
@@ -42,11 +43,20 @@ func (m *Machine) addDisk(ctx context.Context, d *domcfg.Disk) error {
 	if err != nil {
 		return err
 	}
+	var blockSize int
+	if d.BlockIO != nil {
+		blockSize = int(d.BlockIO.LogicalBlockSize)
+	}
+	var transport virtioOptions
+	if d.Driver.Discard == "ignore" {
+		transport.withhold = blk.FeatureDiscard
+	}
 	var failed atomic.Bool // until Resume, so that a storm of failures is one pause
 	device, err := blk.New(blk.Options{
 		Backend:     backend,
 		Serial:      d.Serial,
-		Queues:      min(len(m.cpus), blk.MaxQueues),
+		Queues:      cmp.Or(int(d.Driver.Queues), min(len(m.cpus), blk.MaxQueues)),
+		BlockSize:   blockSize,
 		ErrorPolicy: policy,
 		OnError: func(e blk.IOError) {
 			m.events.publish(Event{Kind: EventIOError, Device: name, Err: e.Err})
@@ -65,7 +75,7 @@ func (m *Machine) addDisk(ctx context.Context, d *domcfg.Disk) error {
 		pause:  device.Pause,
 		resume: func() { failed.Store(false); device.Resume() },
 	})
-	return m.addVirtio(name, d.Address, device, 0)
+	return m.addVirtio(name, d.Address, device, transport)
 }
 
 // blockOptions translates a disk's source and driver.

@@ -9,9 +9,18 @@ import (
 	virtiopci "github.com/govmm/govmm/virtio/pci"
 )
 
+// virtioOptions are what a domain may say of a virtio device's transport.
+type virtioOptions struct {
+	// vectors is the size of the MSI-X table; 0 is as many as the device can
+	// use, and a negative number leaves it out.
+	vectors int
+	// withhold are features that the driver is not offered.
+	withhold virtio.Features
+}
+
 // addVirtio puts a virtio device on the PCI bus, at the address that the domain
-// gives it. vectors is the size of its MSI-X table; 0 is as many as it can use.
-func (m *Machine) addVirtio(name string, at *domcfg.Address, d virtio.Device, vectors int) error {
+// gives it.
+func (m *Machine) addVirtio(name string, at *domcfg.Address, d virtio.Device, o virtioOptions) error {
 	if at == nil || at.PCI == nil {
 		return errors.New("it has no PCI address")
 	}
@@ -25,7 +34,8 @@ func (m *Machine) addVirtio(name string, at *domcfg.Address, d virtio.Device, ve
 		MSI:         m.board.messages,
 		Vectors:     m.board.messages,
 		IOEvents:    m.board.ioEvents,
-		MSIXVectors: vectors,
+		MSIXVectors: o.vectors,
+		Withhold:    o.withhold,
 		Log:         m.named(name),
 	})
 	if err != nil {

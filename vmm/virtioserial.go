@@ -41,16 +41,16 @@ func (m *Machine) addVirtioSerialController(c *domcfg.Controller, ports []consol
 	if err != nil {
 		return err
 	}
-	vectors := 0
+	var transport virtioOptions
 	switch {
 	case c.Vectors == nil:
 	case *c.Vectors == 0:
-		vectors = -1 // INTx only
+		transport.vectors = -1 // INTx only
 	default:
-		vectors = int(*c.Vectors)
+		transport.vectors = int(*c.Vectors)
 	}
 	m.board.virtioSerials = append(m.board.virtioSerials, device)
-	return m.addVirtio(name, c.Address, device, vectors)
+	return m.addVirtio(name, c.Address, device, transport)
 }
 
 // virtioPorts opens the host ends of all virtio consoles and channels, by the

@@ -50,6 +50,9 @@ func start(t *testing.T, g *guest, cmd *exec.Cmd) *command {
 		close(c.exited)
 	}()
 	t.Cleanup(func() {
+		if t.Failed() && c.running() {
+			diagnose(t, c.process.Pid)
+		}
 		_ = c.process.Kill() // fails if it has exited
 		<-c.exited
 		if t.Failed() {
@@ -57,6 +60,15 @@ func start(t *testing.T, g *guest, cmd *exec.Cmd) *command {
 		}
 	})
 	return c
+}
+
+func (c *command) running() bool {
+	select {
+	case <-c.exited:
+		return false
+	default:
+		return true
+	}
 }
 
 // said waits for a regular expression on standard error.

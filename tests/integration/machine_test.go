@@ -2,8 +2,10 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 
@@ -40,6 +42,9 @@ func newMachine(t *testing.T, d domain) *machine {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if t.Failed() && m.State() != vmm.StateShutOff {
+			diagnose(t, os.Getpid())
+		}
 		m.shut()
 		if t.Failed() {
 			t.Logf("the machine's log:\n%s", log.tail())
@@ -51,11 +56,8 @@ func newMachine(t *testing.T, d domain) *machine {
 // shut gives back all the machine has, and its console.
 func (m *machine) shut() {
 	m.t.Helper()
-	if err := m.Close(); err != nil {
+	if err := errors.Join(m.Close(), m.closeInput()); err != nil {
 		m.t.Errorf("close: %v", err)
-	}
-	if err := m.closeInput(); err != nil {
-		m.t.Errorf("close the console's input: %v", err)
 	}
 	m.out.end()
 }

@@ -1,7 +1,6 @@
 package blk
 
 import (
-	"runtime"
 	"testing"
 
 	"github.com/govmm/govmm/block/blocktest"
@@ -62,12 +61,9 @@ func TestNoAllocation(t *testing.T) {
 				}
 			}
 			prepare()
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			serve()
-			runtime.ReadMemStats(&after)
-			if n := after.Mallocs - before.Mallocs; n != 0 {
-				t.Errorf("%d allocations", n)
+			prepare()
+			if n := testing.AllocsPerRun(1, serve); n != 0 {
+				t.Errorf("%v allocations in a batch", n)
 			}
 			if s := r.device.Stats(); s.Merged == 0 || s.Discard.Requests == 0 {
 				t.Errorf("statistics %+v", s)

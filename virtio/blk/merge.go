@@ -1,10 +1,11 @@
 package blk
 
-// Limits of what is done by one operation of the host's disk: as much as that
-// disk does for one system call.
+// Limits of what is done by one operation of the host's disk. Sequential 4 KiB
+// requests at a depth of 32, which make up 128 KiB, take about half as long when
+// they are merged (BenchmarkDisk).
 const (
-	maxMergedBytes   = 64 << 10
-	maxMergedBuffers = 1024
+	maxMergedBytes   = 128 << 10
+	maxMergedBuffers = 1024 // as many as one system call takes (IOV_MAX)
 )
 
 // merge adds a read or write to the one before it, if it goes on where that one

@@ -1,0 +1,105 @@
+package vmm
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/govmm/govmm/domcfg"
+	hostnet "github.com/govmm/govmm/net"
+	"github.com/govmm/govmm/net/vhost"
+	virtionet "github.com/govmm/govmm/virtio/net"
+)
+
+// The host ends of a NIC, as in <driver name=>.
+const (
+	driverVhost = "vhost"
+	driverQEMU  = "qemu" // user space
+)
+
+// nic is a network interface of the board.
+type nic struct {
+	alias  string
+	tap    *hostnet.Tap
+	device *virtionet.Device
+}
+
+// addInterfaces adds the network interfaces that the domain lists.
+func (m *Machine) addInterfaces(context.Context) error {
+	for n, i := range m.domain.Devices.Interfaces {
+		if err := m.addInterface(i, n); err != nil {
+			return fmt.Errorf("devices/interface[%d]: %w", n+1, err)
+		}
+	}
+	return nil
+}
+
+func (m *Machine) addInterface(i *domcfg.Interface, index int) error {
+	if !i.IsVirtio() {
+		return fmt.Errorf("model %s is not in this version", i.Model)
+	}
+	var driver domcfg.InterfaceDriver
+	if i.Driver != nil {
+		driver = *i.Driver
+	}
+	name := fmt.Sprintf("net%d", index)
+	pairs := max(int(driver.Queues), 1)
+	tap, err := hostnet.NewTap(hostnet.TapOptions{
+		Name:     i.TargetDev,
+		Existing: i.TargetManaged == domcfg.No,
+		Queues:   pairs,
+		MAC:      i.MAC,
+		MTU:      int(i.MTU),
+		Bridge:   i.Source.Bridge,
+		Log:      m.named(name),
+	})
+	if err != nil {
+		return err
+	}
+	m.closer.add(tap.Close)
+	kernel, err := m.openVhost(driver.Name, pairs)
+	if err != nil {
+		return err
+	}
+	device, err := virtionet.New(virtionet.Options{
+		Name:       name,
+		MAC:        i.MAC,
+		MTU:        int(i.MTU),
+		QueuePairs: pairs,
+		Backend:    tap,
+		Vhost:      kernel,
+		Memory:     m.ram,
+		TxTimer:    driver.TXMode == "timer",
+		Clock:      m.clock,
+		Log:        m.named(name),
+	})
+	if err != nil {
+		return err
+	}
+	m.closer.add(func() error { device.Close(); return nil })
+	m.board.pausers = append(m.board.pausers, pauser{pause: device.Pause, resume: device.Resume})
+	if i.LinkState == "down" {
+		if err := device.SetLink(false); err != nil {
+			return err
+		}
+	}
+	m.board.nics = append(m.board.nics, &nic{alias: name, tap: tap, device: device})
+	return m.addVirtio(name, i.Address, device, virtioOptions{})
+}
+
+// openVhost opens the kernel's side of a NIC: when it is asked for by name, it
+// must be there; when nothing is, it is used if it is there.
+func (m *Machine) openVhost(name string, pairs int) (*vhost.Net, error) {
+	if name == driverQEMU {
+		return nil, nil
+	}
+	n, err := vhost.Open(pairs)
+	switch {
+	case err == nil:
+		m.closer.add(n.Close)
+		return n, nil
+	case name == driverVhost:
+		return nil, hostError(fmt.Errorf("driver name=%q: %w", driverVhost, err))
+	}
+	m.log.Debug("the network interface is served in user space", "reason", err)
+	return nil, nil
+}
