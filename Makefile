@@ -60,8 +60,9 @@ check: deps vet
 integration: deps
 	$(SUM) -timeout 20m ./tests/integration
 
+# One package at a time: some tests watch a clock, and two cores are few.
 test: deps vet
-	$(SUM) -timeout 20m -p 2 ./...
+	$(SUM) -timeout 20m -p 1 ./...
 
 fuzz:
 	@tests/fuzz $(FUZZTIME)

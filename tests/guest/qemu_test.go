@@ -86,13 +86,22 @@ func TestQEMU(t *testing.T) {
 	}
 }
 
-// The tests that take a second or more.
+// The tests that take a second or more. A QEMU that the host starves loses
+// timer ticks, so one of three runs has to be right.
 func TestQEMUSlow(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for seconds of the guest's clock")
 	}
-	r := run(t, images(t).Kernel, QEMUOptions{Cmdline: "test=rtc-update,rtc-rollover,pio-bench,mmio-bench,spin-bench n=100"})
-	if err := r.Report.Err(); err != nil {
+	var r *QEMURun
+	var err error
+	for range 3 {
+		r = run(t, images(t).Kernel, QEMUOptions{Cmdline: "test=rtc-update,rtc-rollover,pio-bench,mmio-bench,spin-bench n=100"})
+		if err = r.Report.Err(); err == nil {
+			break
+		}
+		t.Log(err)
+	}
+	if err != nil {
 		t.Error(err)
 	}
 	if got, _ := r.Report.Lookup("rtc-rollover", "rollover"); got.Detail != "2000-01-01 00:00" {

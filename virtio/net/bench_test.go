@@ -182,7 +182,6 @@ func BenchmarkPair(b *testing.B) {
 			}
 			to.rx(0).Kick()
 			b.ReportAllocs()
-			b.SetBytes(int64(size))
 			const flight = 16
 			sent, received := 0, 0
 			for b.Loop() {

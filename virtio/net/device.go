@@ -14,7 +14,6 @@ import (
 	hostnet "github.com/govmm/govmm/net"
 	"github.com/govmm/govmm/net/vhost"
 	"github.com/govmm/govmm/virtio"
-	"github.com/govmm/govmm/virtio/queue"
 )
 
 // Sizes of the queues, in descriptors. Legacy drivers cannot choose.
@@ -302,13 +301,4 @@ func (d *Device) setMAC(a address) {
 	if r := d.active.Load(); r != nil {
 		r.changeFilter(func(f *filter) { f.station = a })
 	}
-}
-
-// queueOf returns an element of what may be shorter than a driver could have
-// made it.
-func queueOf(queues []*queue.Queue, i int) *queue.Queue {
-	if i < len(queues) {
-		return queues[i]
-	}
-	return nil
 }

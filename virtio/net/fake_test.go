@@ -3,6 +3,7 @@ package net
 import (
 	"slices"
 	"sync"
+	"testing"
 
 	hostnet "github.com/govmm/govmm/net"
 )
@@ -24,12 +25,13 @@ type fakeHost struct {
 }
 
 type fakeQueue struct {
-	host  *fakeHost
-	index int
-	sent  [][]byte
-	ready [][]byte
-	woken bool
-	wokeT bool
+	host    *fakeHost
+	index   int
+	sent    [][]byte
+	ready   [][]byte
+	refused int // frames for want of room
+	woken   bool
+	wokeT   bool
 }
 
 func newFakeHost(pairs int) *fakeHost {
@@ -91,6 +93,15 @@ func (q *fakeQueue) waiting() (n int) {
 	return n
 }
 
+// blocked waits until a frame was refused.
+func (q *fakeQueue) blocked(t testing.TB) {
+	t.Helper()
+	eventually(t, "a frame refused", func() (ok bool) {
+		q.host.do(func() { ok, q.refused = q.refused > 0, 0 })
+		return ok
+	})
+}
+
 func (q *fakeQueue) taken() (all [][]byte) {
 	q.host.do(func() { all, q.sent = q.sent, nil })
 	return all
@@ -103,6 +114,7 @@ func (q *fakeQueue) Send(frame [][]byte) (err error) {
 			err = hostnet.ErrDisabled
 		case q.host.full:
 			err = hostnet.ErrAgain
+			q.refused++
 		default:
 			q.sent = append(q.sent, slices.Concat(frame...))
 		}

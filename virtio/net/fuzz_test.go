@@ -1,11 +1,18 @@
 package net
 
 import (
+	"log/slog"
 	"testing"
 
 	hostnet "github.com/govmm/govmm/net"
 	"github.com/govmm/govmm/virtio/queue/queuetest"
 )
+
+// fuzzing lets one device serve all calls of a fuzz target. The fuzzer has
+// goroutines of its own, and does not like Helper to be called.
+type fuzzing struct{ *testing.F }
+
+func (fuzzing) Helper() {}
 
 // FuzzControl has a driver send any command. It is answered, and the device
 // goes on.
@@ -17,7 +24,7 @@ func FuzzControl(f *testing.F) {
 		f.Add([]byte(seed), uint8(3))
 	}
 	host := newFakeHost(2)
-	m := start(f, Options{Backend: host, QueuePairs: 2}, form{}, allControl)
+	m := start(fuzzing{f}, Options{Backend: host, QueuePairs: 2, Log: slog.New(slog.DiscardHandler)}, form{}, allControl)
 	q := m.queues[4]
 	buf, ack := q.Writable(4096), q.Writable(1)
 	f.Fuzz(func(t *testing.T, data []byte, cut uint8) {
@@ -51,7 +58,7 @@ func FuzzTransmit(f *testing.F) {
 	f.Add(append([]byte{1, 1, 54, 0, 50, 0, 34, 0, 16, 0, 0, 0}, frame(toAll, 100, 1)...), uint8(3))
 	f.Add([]byte{1, 0x84}, uint8(0))
 	host := newFakeHost(1)
-	m := start(f, Options{Backend: host}, form{}, allHost)
+	m := start(fuzzing{f}, Options{Backend: host, Log: slog.New(slog.DiscardHandler)}, form{}, allHost)
 	q := m.tx(0)
 	buf := q.Writable(70000)
 	f.Fuzz(func(t *testing.T, data []byte, cut uint8) {

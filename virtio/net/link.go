@@ -11,7 +11,7 @@ import (
 // SetLink connects or disconnects the guest; at first it is connected. The
 // driver is told, and the host end sees the other side of the link change. The
 // error says what the host end could not do; for the guest the link has changed
-// nevertheless.
+// nevertheless. vhost may move a few more frames after the return.
 func (d *Device) SetLink(up bool) error {
 	if d.disconnected.Swap(!up) == !up {
 		return nil

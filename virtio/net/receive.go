@@ -1,6 +1,7 @@
 package net
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -109,13 +110,13 @@ func (x *receiver) park(seen uint64) {
 // It returns false when there will never be one.
 func (x *receiver) idle(err error, seen uint64) bool {
 	x.queue.Flush()
-	if err == hostnet.ErrAgain {
+	if errors.Is(err, hostnet.ErrAgain) {
 		err = x.host.WaitReceive()
 	}
-	switch err {
-	case nil:
+	switch {
+	case err == nil:
 		return true
-	case hostnet.ErrDisabled:
+	case errors.Is(err, hostnet.ErrDisabled):
 		x.park(seen)
 		return true
 	}

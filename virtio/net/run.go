@@ -73,6 +73,15 @@ func newRun(d *Device, a virtio.Activation) *run {
 	return r
 }
 
+// queueOf returns an element of what may be shorter than a driver could have
+// made it.
+func queueOf(queues []*queue.Queue, i int) *queue.Queue {
+	if i < len(queues) {
+		return queues[i]
+	}
+	return nil
+}
+
 // complete is how many pairs, from the first on, have both queues.
 func (r *run) complete() int {
 	n := 0

@@ -66,7 +66,7 @@ func (t *transmitter) send(c *queue.Chain) error {
 		return nil
 	}
 	err := t.offer()
-	for err == hostnet.ErrAgain {
+	for errors.Is(err, hostnet.ErrAgain) {
 		t.queue.Flush()
 		if t.run.stopping.Load() {
 			t.queue.Unpop(c)

@@ -164,6 +164,7 @@ func TestTransmitFull(t *testing.T) {
 	q.Add(q.Readable(b))
 	q.Add(q.Readable(b))
 	q.Kick()
+	host.queues[0].blocked(t)
 	m.dev.Pause()
 	for _, q := range m.dev.active.Load().queues {
 		if n := q.InFlight(); n != 0 {
@@ -171,6 +172,7 @@ func TestTransmitFull(t *testing.T) {
 		}
 	}
 	m.dev.Resume()
+	host.queues[0].blocked(t)
 	if _, ok := q.Used(); ok {
 		t.Fatal("a frame was given up")
 	}
@@ -183,6 +185,7 @@ func TestTransmitFull(t *testing.T) {
 	host.do(func() { host.full = true })
 	q.Add(q.Readable(b))
 	q.Kick()
+	host.queues[0].blocked(t)
 	must(t, m.dev.SetLink(false))
 	q.Wait()
 	if s := m.dev.Stats(); s.TxDrop != 1 {
