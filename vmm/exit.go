@@ -51,6 +51,9 @@ func (c Cause) String() string {
 	return fmt.Sprintf("cause(%d)", int(c))
 }
 
+// sourceTripleFault is the Exit.Source of a triple fault.
+const sourceTripleFault = "triple fault"
+
 // Exit is the end of a guest.
 type Exit struct {
 	Cause Cause
@@ -65,11 +68,14 @@ type Exit struct {
 	Code uint32
 }
 
-// Crashed reports whether the guest died rather than ended.
+// Crashed reports whether the guest died rather than ended. A triple fault is a
+// reset for the domain's on_reboot, but a guest that it ends has died.
 func (e Exit) Crashed() bool {
 	switch e.Cause {
 	case CausePanic, CauseInternalError, CauseFailedEntry, CauseHost:
 		return true
+	case CauseReset:
+		return e.Source == sourceTripleFault
 	}
 	return false
 }

@@ -103,7 +103,7 @@ func TestEnds(t *testing.T) {
 		{"kbd", vmm.CauseReset, "keyboard controller", false, ""},
 		{"reset92", vmm.CauseReset, "port 0x92 fast reset", false, ""},
 		{"cf9", vmm.CauseReset, "PIIX3 reset control register", false, ""},
-		{"triple", vmm.CauseReset, "triple fault", false, "RIP"},
+		{"triple", vmm.CauseReset, "triple fault", true, "RIP"},
 		{"panic", vmm.CausePanic, "pvpanic", true, ""},
 		{"debug", vmm.CauseDebugExit, "debug exit port", false, ""},
 	} {

@@ -82,6 +82,9 @@ func (v *vcpu) handle(reason kvm.ExitReason) {
 		v.memoryIO()
 		v.pending = true
 	case kvm.ExitIntr:
+		// A kick may come late, when the gate is open again. Its flag must not
+		// keep the vCPU out of the guest; run looks at the gate before it enters.
+		v.kvm.SetImmediateExit(false)
 	default:
 		v.other(reason)
 	}
@@ -131,7 +134,7 @@ func (v *vcpu) memoryIO() {
 func (v *vcpu) other(reason kvm.ExitReason) {
 	switch reason {
 	case kvm.ExitShutdown:
-		v.died(Exit{Cause: CauseReset, Source: "triple fault", Detail: v.tripleFault()})
+		v.died(Exit{Cause: CauseReset, Source: sourceTripleFault, Detail: v.tripleFault()})
 	case kvm.ExitInternalError:
 		e := v.kvm.Exit().InternalError()
 		v.died(Exit{Cause: CauseInternalError, Source: v.name(), Detail: v.internalError(&e)})

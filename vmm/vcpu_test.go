@@ -2,8 +2,11 @@ package vmm
 
 import (
 	"encoding/binary"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/govmm/govmm/devices/bus"
 	"github.com/govmm/govmm/kvm"
@@ -19,7 +22,7 @@ func (c *counter) Read(_ uint64, data []byte) {
 	}
 }
 
-func (c *counter) Write(uint64, []byte) { c.writes++ }
+func (c *counter) Write(uint64, []byte) { atomic.AddUint32(&c.writes, 1) }
 
 // Where the counting device is, on both buses.
 const (
@@ -164,6 +167,28 @@ func TestFault(t *testing.T) {
 		t.Errorf("ended by %v", exit)
 	}
 	v.gate.drain() // returns: the vCPU is not inside any more
+}
+
+// A kick that comes when the gate is open again interrupts the guest once.
+func TestLateKick(t *testing.T) {
+	v, device := newLoop(t, loopCode(loops[0].code)...)
+	done := make(chan struct{})
+	go func() { defer close(done); v.run() }()
+	for atomic.LoadUint32(&device.writes) == 0 {
+		runtime.Gosched()
+	}
+	for range 100 {
+		v.kick()
+		before := atomic.LoadUint32(&device.writes)
+		for late := time.Now().Add(10 * time.Second); atomic.LoadUint32(&device.writes) <= before+1; runtime.Gosched() {
+			if time.Now().After(late) {
+				t.Fatal("the guest does not run on after a kick")
+			}
+		}
+	}
+	v.gate.kick = v.kick
+	v.gate.end()
+	<-done
 }
 
 func BenchmarkExit(b *testing.B) {

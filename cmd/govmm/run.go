@@ -99,6 +99,7 @@ func (a *app) runMachine(parent context.Context, j *judgement, useConsole bool, 
 	if err := con.start(func() { stop(&stopError{unix.SIGINT, "stopped by ^]"}) }); err != nil {
 		return err
 	}
+	go trimProgram(options.Log)
 	exit, err := m.Run(ctx)
 	closeErr := m.Close()
 	con.close() // what is said from here on, a cooked terminal shows
@@ -137,7 +138,7 @@ func verdictOf(exit vmm.Exit) error {
 	switch {
 	case exit.Cause == vmm.CauseHost:
 		return &exitCode{exitHost, fmt.Errorf("the machine could not go on: %v", exit)}
-	case exit.Crashed() || exit.Cause == vmm.CauseReset && exit.Detail != "":
+	case exit.Crashed():
 		return &exitCode{exitCrashed, fmt.Errorf("the guest crashed: %v", exit)}
 	case exit.Cause == vmm.CauseDebugExit:
 		// What the exit status of QEMU with isa-debug-exit would be.

@@ -159,11 +159,11 @@ func (q *Queue) fail(v *Violation) error {
 func (q *Queue) Unpop(c *Chain) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if c.sequence != q.popped-1 {
-		panic("queue: Unpop of a chain that was not popped last")
-	}
 	if !q.live() {
 		return
+	}
+	if c.sequence != q.popped-1 {
+		panic("queue: Unpop of a chain that was not popped last")
 	}
 	q.ring.unpop(c)
 	q.popped--

@@ -21,6 +21,7 @@ import (
 //	watchdog          start the watchdog, and never feed it
 //	wait-powerbutton  power off when the power button is pressed
 //	shell             /bin/sh on the console, then power off
+//	obey              commands from the console (obey.go)
 //
 // An action ends the machine: it returns only if that failed.
 func actions() map[string]func() error {
@@ -34,6 +35,7 @@ func actions() map[string]func() error {
 		"watchdog":         startWatchdog,
 		"wait-powerbutton": waitPowerButton,
 		"shell":            shell,
+		"obey":             obey,
 	}
 }
 

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// patience is how long anything that is waited for may take. It is generous:
+// a test host emulates its processor.
+const patience = 3 * time.Minute
+
+// process is a VMM whose guest's console is on its standard streams.
+type process struct {
+	vmm     vmm
+	cmd     *exec.Cmd
+	started time.Time
+	stdin   io.WriteCloser
+	lines   chan line
+	said    *bytes.Buffer // standard error; valid after the end
+	ended   chan struct{}
+}
+
+// line is a line of the console and when it came.
+type line struct {
+	text string
+	at   time.Time
+}
+
+// start starts a VMM. stop must be called.
+func (s *session) start(v vmm, m machine) (*process, error) {
+	p, err := s.prepare(v, m)
+	if err != nil {
+		return nil, err
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	p.started = time.Now()
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go p.read(out)
+	return p, nil
+}
+
+// prepare makes a process that has not been started.
+func (s *session) prepare(v vmm, m machine) (*process, error) {
+	c := m.command(v, s.programs)
+	s.note(v, c)
+	args := slices.Clone(c.Args)
+	if c.XML != "" {
+		file := filepath.Join(s.dir, "bench.xml")
+		if err := os.WriteFile(file, []byte(c.XML), 0o644); err != nil {
+			return nil, err
+		}
+		args[slices.Index(args, xmlPlaceholder)] = file
+	}
+	p := &process{vmm: v, lines: make(chan line, 1024), said: new(bytes.Buffer), ended: make(chan struct{})}
+	p.cmd = exec.CommandContext(s.ctx, args[0], args[1:]...)
+	p.cmd.Stderr = p.said
+	var err error
+	p.stdin, err = p.cmd.StdinPipe()
+	return p, err
+}
+
+func (p *process) read(out io.Reader) {
+	defer close(p.ended)
+	defer close(p.lines)
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		select {
+		case p.lines <- line{strings.TrimSpace(lines.Text()), time.Now()}:
+		default: // nobody listens to so much
+		}
+	}
+	_ = p.cmd.Wait() // who waits for a line learns of it
+}
+
+// await returns the first line that begins with one of the prefixes, without
+// it, and which.
+func (p *process) await(ctx context.Context, prefixes ...string) (line, string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var last []string
+	for {
+		select {
+		case l, ok := <-p.lines:
+			if !ok {
+				return line{}, "", fmt.Errorf("%s ended; its console: %q, and it said: %s", p.vmm, last, bytes.TrimSpace(p.said.Bytes()))
+			}
+			for _, prefix := range prefixes {
+				if i := strings.Index(l.text, prefix); i >= 0 {
+					l.text = strings.TrimSpace(l.text[i+len(prefix):])
+					return l, prefix, nil
+				}
+			}
+			last = append(last[max(0, len(last)-8):], l.text)
+		case <-ctx.Done():
+			return line{}, "", fmt.Errorf("%s: waiting for %q: %w; its console: %q", p.vmm, prefixes, ctx.Err(), last)
+		}
+	}
+}
+
+// ask gives guestbench a command and returns its answer.
+func (p *process) ask(ctx context.Context, format string, args ...any) (count, nanoseconds float64, err error) {
+	text := fmt.Sprintf(format, args...)
+	if _, err := io.WriteString(p.stdin, text+"\n"); err != nil {
+		return 0, 0, fmt.Errorf("%s: %w", p.vmm, err)
+	}
+	const done, failed = "bench: done ", "bench: error "
+	l, which, err := p.await(ctx, done, failed)
+	if err != nil {
+		return 0, 0, fmt.Errorf("%s: %w", text, err)
+	}
+	if which == failed {
+		return 0, 0, fmt.Errorf("%s: the guest: %s", p.vmm, l.text)
+	}
+	if n, err := fmt.Sscan(l.text, &count, &nanoseconds); n != 2 {
+		return 0, 0, fmt.Errorf("%s: answer %q: %w", p.vmm, l.text, err)
+	}
+	return count, nanoseconds, nil
+}
+
+// exitCost measures a CPUID instruction, in nanoseconds.
+func (p *process) exitCost(ctx context.Context) (float64, error) {
+	const count = 3000
+	_, ns, err := p.ask(ctx, "cpuid %d", count)
+	return ns / count, err
+}
+
+// freeze stops the VMM's threads, so that it takes no time from another one.
+func (p *process) freeze() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// thaw lets them go on.
+func (p *process) thaw() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
+
+// stop ends the VMM. Its machine is gone then, and its tap and its locks.
+func (p *process) stop() {
+	_ = p.thaw()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err == nil || errors.Is(err, os.ErrProcessDone) {
+		select {
+		case <-p.ended:
+			return
+		case <-time.After(patience / 10):
+		}
+	}
+	_ = p.cmd.Process.Kill() // it may have ended
+	<-p.ended
+}
