@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/govmm/govmm/tests/await"
 )
 
 func readFile(t *testing.T, path string) string {
@@ -134,7 +136,7 @@ func TestFileFullDisk(t *testing.T) {
 	}
 	for i := uint64(1); i <= 3; i++ {
 		f.Write([]byte("lost"))
-		eventually(t, "the error counted", func() bool { return f.Stats().Errors == i })
+		await.That(t, "the error counted", func() bool { return f.Stats().Errors == i })
 	}
 	mustClose(t, f)
 	if s := f.Stats(); s != (Stats{Dropped: 12, Errors: 3}) {
@@ -244,7 +246,7 @@ func TestTeeBackPressure(t *testing.T) {
 		t.Fatalf("accepted %d bytes beside a full log copy", n)
 	}
 	slow.allow(1<<30, nil)
-	eventually(t, "OutputReady", func() bool { return front.outputReadies() > 0 })
+	await.That(t, "OutputReady", func() bool { return front.outputReadies() > 0 })
 	writeAll(t, f, want[BufferSize:])
 	mustClose(t, f)
 	if readFile(t, path) != string(want) || !bytes.Equal(slow.bytes(), want) {

@@ -7,27 +7,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
+
+	"github.com/govmm/govmm/tests/await"
 )
-
-// patience is how long a test waits for what should come at once.
-const patience = 20 * time.Second
-
-// eventually waits until cond holds.
-func eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !cond() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("waited %v for: %s", patience, what)
-		}
-	}
-}
 
 // noLeaks fails the test when it leaves goroutines or file descriptors behind.
 func noLeaks(t testing.TB) {
@@ -35,7 +17,7 @@ func noLeaks(t testing.TB) {
 	goroutines, fds := runtime.NumGoroutine(), openFDs(t)
 	t.Cleanup(func() {
 		var stacks string
-		eventually(t, "all goroutines and descriptors gone", func() bool {
+		await.That(t, "all goroutines and descriptors gone", func() bool {
 			if runtime.NumGoroutine() <= goroutines && openFDs(t) <= fds {
 				return true
 			}
@@ -117,18 +99,18 @@ func (f *frontEnd) carrier() (up bool, changes int) {
 
 func (f *frontEnd) waitInput(t testing.TB, want string) {
 	t.Helper()
-	eventually(t, "input "+want, func() bool { return f.input() == want })
+	await.That(t, "input "+want, func() bool { return f.input() == want })
 }
 
 func (f *frontEnd) waitCarrier(t testing.TB, want bool) {
 	t.Helper()
-	eventually(t, "carrier", func() bool { up, _ := f.carrier(); return up == want })
+	await.That(t, "carrier", func() bool { up, _ := f.carrier(); return up == want })
 }
 
 // writeAll writes like a front end that waits for room.
 func writeAll(t testing.TB, b Backend, p []byte) {
 	t.Helper()
-	eventually(t, "all output accepted", func() bool {
+	await.That(t, "all output accepted", func() bool {
 		p = p[b.Write(p):]
 		return len(p) == 0
 	})
@@ -139,7 +121,7 @@ func writeAll(t testing.TB, b Backend, p []byte) {
 func fillUp(t testing.TB, b Backend) (accepted int) {
 	t.Helper()
 	refusals, out := 0, uint64(0)
-	eventually(t, "the host and the buffer full", func() bool {
+	await.That(t, "the host and the buffer full", func() bool {
 		n := b.Write(pattern(4096))
 		accepted += n
 		if now := b.Stats().Out; n > 0 || now != out {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/govmm/govmm/tests/await"
 )
 
 // gateSink takes as many bytes as the test has let through, and blocks.
@@ -80,7 +82,7 @@ func (s *gateSink) waiting(n int) func() bool {
 func finishAndWait(t *testing.T, o *output) {
 	t.Helper()
 	o.finish()
-	if !waitFor(o.ended, time.Now().Add(patience)) {
+	if !waitFor(o.ended, time.Now().Add(await.Patience)) {
 		t.Fatal("the output did not end")
 	}
 }
@@ -92,7 +94,7 @@ func TestOutputKeepsOrder(t *testing.T) {
 	want := pattern(5*BufferSize + 123)
 	rng := rand.New(rand.NewPCG(1, 2))
 	rest := want
-	eventually(t, "everything accepted", func() bool {
+	await.That(t, "everything accepted", func() bool {
 		for len(rest) > 0 {
 			n := o.write(rest[:min(len(rest), 1+rng.IntN(3000))])
 			if n == 0 {
@@ -129,7 +131,7 @@ func TestOutputBackPressure(t *testing.T) {
 	sink.allow(4, nil)
 	select {
 	case <-space:
-	case <-time.After(patience):
+	case <-time.After(await.Patience):
 		t.Fatal("room was not announced")
 	}
 	if n := o.write(want[BufferSize:]); n != 4 {
@@ -156,7 +158,7 @@ func TestOutputDropsOldest(t *testing.T) {
 			t.Fatalf("byte %d was refused", i)
 		}
 		if i == 0 {
-			eventually(t, "first write", sink.waiting(1))
+			await.That(t, "first write", sink.waiting(1))
 		}
 	}
 	// The first byte has been on its way to the host all the time.
@@ -177,12 +179,12 @@ func TestOutputErrors(t *testing.T) {
 	var reported []error
 	o := newOutput(sink, blockWhenFull, true, func() {}, func(err error) { reported = append(reported, err) })
 	o.write([]byte("1"))
-	eventually(t, "the write of 1", sink.waiting(1))
+	await.That(t, "the write of 1", sink.waiting(1))
 	o.write([]byte("23"))
 	sink.allow(1, nil)
-	eventually(t, "the write of 23", sink.waiting(2))
+	await.That(t, "the write of 23", sink.waiting(2))
 	sink.allow(1, unix.ENOSPC) // 2 is written, 3 is not
-	eventually(t, "the error counted", func() bool { return o.counts().Errors == 1 })
+	await.That(t, "the error counted", func() bool { return o.counts().Errors == 1 })
 	o.write([]byte("45"))
 	sink.allow(100, nil)
 	finishAndWait(t, o)
@@ -204,7 +206,7 @@ func TestOutputWithoutLink(t *testing.T) {
 	o.write([]byte("held "))
 	o.setLink(true)
 	o.write([]byte("and sent"))
-	eventually(t, "delivery", func() bool { return string(sink.bytes()) == "held and sent" })
+	await.That(t, "delivery", func() bool { return string(sink.bytes()) == "held and sent" })
 	o.setLink(false)
 	o.write([]byte("lost"))
 	finishAndWait(t, o)
@@ -221,10 +223,10 @@ func TestOutputAbort(t *testing.T) {
 	sink := newGateSink(0)
 	o := newOutput(sink, blockWhenFull, true, func() {}, func(err error) { t.Error(err) })
 	o.write([]byte("stuck"))
-	eventually(t, "the write", sink.waiting(1))
+	await.That(t, "the write", sink.waiting(1))
 	o.finish()
 	o.abort()
-	if !waitFor(o.ended, time.Now().Add(patience)) {
+	if !waitFor(o.ended, time.Now().Add(await.Patience)) {
 		t.Fatal("abort did not end the output")
 	}
 	if n := o.left(); n != 5 {
@@ -293,7 +295,7 @@ func FuzzOutput(f *testing.F) {
 			}
 			o.finish()
 			sink.allow(1<<30, nil)
-			if !waitFor(o.ended, time.Now().Add(patience)) {
+			if !waitFor(o.ended, time.Now().Add(await.Patience)) {
 				t.Fatal("the output did not end")
 			}
 			s := o.counts()
@@ -336,7 +338,7 @@ func BenchmarkOutputLatency(b *testing.B) {
 	p := []byte("a")
 	for b.Loop() {
 		b.StopTimer()
-		eventually(b, "idle", idle)
+		await.That(b, "idle", idle)
 		b.StartTimer()
 		o.write(p)
 		<-arrived

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/govmm/govmm/tests/await"
 )
 
 func newPty(t *testing.T, opts PtyOptions) (*Pty, *frontEnd) {
@@ -35,7 +37,7 @@ func client(t *testing.T, path string) *os.File {
 
 func expect(t *testing.T, f *os.File, want string) {
 	t.Helper()
-	if err := f.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := f.SetReadDeadline(time.Now().Add(await.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	got := make([]byte, len(want))
@@ -150,7 +152,7 @@ func TestPtyClientDoesNotRead(t *testing.T) {
 	defer c.Close()
 	front.waitCarrier(t, true)
 	written := uint64(0)
-	eventually(t, "the oldest dropped", func() bool {
+	await.That(t, "the oldest dropped", func() bool {
 		n := p.Write(pattern(4096))
 		written += uint64(n)
 		if n != 4096 {

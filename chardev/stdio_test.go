@@ -13,6 +13,8 @@ import (
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
+
+	"github.com/govmm/govmm/tests/await"
 )
 
 // channel is a pair of ends: what the back end is given, and the test's sides.
@@ -184,7 +186,7 @@ func testStdioCloseBlocked(t *testing.T, c channel) {
 	if err := s.Close(); err == nil || !strings.Contains(err.Error(), "output were not taken") || strings.Contains(err.Error(), "interrupted") {
 		t.Errorf("Close: %v; want only that output was lost", err)
 	}
-	if d := time.Since(start); d > patience/2 {
+	if d := time.Since(start); d > await.Patience/2 {
 		t.Errorf("Close took %v", d)
 	}
 }
@@ -311,6 +313,6 @@ func TestStdioBrokenPipe(t *testing.T) {
 	}
 	c.screen.(io.Closer).Close()
 	s.Write([]byte("lost"))
-	eventually(t, "the error counted", func() bool { return s.Stats() == Stats{Dropped: 4, Errors: 1} })
+	await.That(t, "the error counted", func() bool { return s.Stats() == Stats{Dropped: 4, Errors: 1} })
 	mustClose(t, s)
 }

@@ -110,13 +110,13 @@ func (m *Machine) bootError(err error) error {
 // into the state in which a BIOS would leave them.
 func (m *Machine) setEntry(e *boot.Entry, low uint64) error {
 	for i, v := range m.cpus {
-		msrs := firmwareMSRs(m.reset0.vcpus[i].msrs, low, m.cpuid.physicalBits())
+		msrs := firmwareMSRs(m.initial.vcpus[i].msrs, low, m.cpuid.physicalBits())
 		if _, err := v.kvm.SetMSRs(msrs); err != nil {
 			return hostError(fmt.Errorf("vCPU %d: %w", i, err))
 		}
 	}
 	bsp := m.cpus[0].kvm
-	initial := m.reset0.vcpus[0]
+	initial := m.initial.vcpus[0]
 	lapic := initial.lapic
 	virtualWire(&lapic)
 	return errors.Join(

@@ -68,7 +68,7 @@ type Machine struct {
 	board  *board
 	kernel *kernelFiles
 	cpus   []*vcpu
-	reset0 resetState
+	initial resetState
 	gate   *gate
 	closer closer
 
@@ -149,10 +149,10 @@ func (m *Machine) createVM(context.Context) error {
 	if m.cpuid, err = newCPUIDTable(sys); err != nil {
 		return hostError(err)
 	}
-	if m.reset0.msrList, err = sys.MSRIndexList(); err != nil {
+	if m.initial.msrList, err = sys.MSRIndexList(); err != nil {
 		return hostError(err)
 	}
-	m.reset0.hasXCRS = sys.CheckExtension(kvm.CapXCRS) > 0
+	m.initial.hasXCRS = sys.CheckExtension(kvm.CapXCRS) > 0
 	if m.vm, err = sys.CreateVM(); err != nil {
 		return hostError(err)
 	}
@@ -170,7 +170,7 @@ func (m *Machine) createIRQChips(context.Context) error {
 	if err := errors.Join(m.vm.CreateIRQChip(), m.vm.SetGSIRouting(routes())); err != nil {
 		return hostError(err)
 	}
-	return m.reset0.readIRQChips(m.vm)
+	return m.initial.readIRQChips(m.vm)
 }
 
 // mapMemory maps the guest's RAM and gives it to KVM.
@@ -222,7 +222,7 @@ func (m *Machine) createVCPUs(context.Context) error {
 		if err := c.SetCPUID(m.cpuid.forVCPU(uint32(id))); err != nil {
 			return hostError(fmt.Errorf("vCPU %d: %w", id, err))
 		}
-		if err := m.reset0.readVCPU(c); err != nil {
+		if err := m.initial.readVCPU(c); err != nil {
 			return hostError(err)
 		}
 		m.cpus = append(m.cpus, &vcpu{kvm: c, id: id, ports: m.ports, mmio: m.mmio, died: m.request})

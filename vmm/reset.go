@@ -52,11 +52,11 @@ func (r *resetState) readVCPU(c *kvm.VCPU) error {
 // boots. No vCPU is inside the gate, and the clock is paused.
 func (m *Machine) resetAll(ctx context.Context) error {
 	m.board.reset()
-	if err := m.reset0.writeIRQChips(m.vm); err != nil {
+	if err := m.initial.writeIRQChips(m.vm); err != nil {
 		return err
 	}
 	for i, v := range m.cpus {
-		if err := writeState(v.kvm, m.reset0.vcpus[i]); err != nil {
+		if err := writeState(v.kvm, m.initial.vcpus[i]); err != nil {
 			return err
 		}
 	}

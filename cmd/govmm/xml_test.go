@@ -179,3 +179,15 @@ func TestWarnings(t *testing.T) {
 		oneLine(t, stderr, file+":1:", "qemu")
 	}
 }
+
+// The examples are what this version can run.
+func TestExamples(t *testing.T) {
+	files, err := filepath.Glob("../../examples/*.xml")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("%d examples, %v", len(files), err)
+	}
+	p := prepare(t, append([]string{"validate"}, files...)...).start()
+	if code := p.wait(); code != exitOK {
+		t.Errorf("exit code %d: %s", code, p.stderr.String())
+	}
+}

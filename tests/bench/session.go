@@ -26,13 +26,10 @@ func quick() settings {
 
 // assets are the files that guests boot.
 type assets struct {
-	Tiny, First     string // of tests/guest, bzImage
-	Kernel          string // Debian's for virtual machines
-	Small           string // initrd with guestbench alone
-	Drivers         string // with drivers
-	CPUID, Warmups  int    // instructions, discarded runs
-	Perf            string // directory for profiles of govmm; none if empty
-	PortN, ExitRuns int    // rounds of the exit loops, runs of the tiny kernel
+	Tiny, First string // of tests/guest, for the Linux boot protocol
+	Kernel      string // Debian's for virtual machines
+	Small       string // an initramfs with guestbench alone
+	Drivers     string // and one with the drivers of virtio devices
 }
 
 // sample is one measurement.

@@ -74,14 +74,14 @@ type card struct {
 
 // The places of the BARs.
 func (c *card) io() uint64     { return 0xC000 + 0x100*uint64(c.kind) }
-func (c *card) table() uint64  { return 0xFEB00000 + 0x10000*uint64(c.kind) }
+func (c *card) msix() uint64  { return 0xFEB00000 + 0x10000*uint64(c.kind) }
 func (c *card) modern() uint64 { return 0xFE000000 + 0x10000*uint64(c.kind) }
 
 // place puts the BARs where they belong.
 func (c *card) place() {
 	c.setConfig(pci.RegCommand, 2, 0)
 	c.setConfig(pci.RegBAR0, 4, uint32(c.io()))
-	c.setConfig(pci.RegBAR0+4, 4, uint32(c.table()))
+	c.setConfig(pci.RegBAR0+4, 4, uint32(c.msix()))
 	c.setConfig(pci.RegBAR0+16, 4, uint32(c.modern()))
 	c.setConfig(pci.RegBAR0+20, 4, 0)
 	c.setConfig(pci.RegCommand, 2, pci.CommandIO|pci.CommandMemory|pci.CommandBusMaster)
@@ -278,7 +278,7 @@ func (c *card) enableMSIX() {
 	control := c.msixControl()
 	c.setConfig(control, 2, 1<<15)
 	for n := range uint64(c.config(control, 2)&0x7FF) + 1 {
-		entry := c.table() + 16*n
+		entry := c.msix() + 16*n
 		c.store(entry, 8, messageAddress)
 		c.store(entry+8, 8, uint64(c.kind)<<16|n) // and not masked
 	}

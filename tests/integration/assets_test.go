@@ -24,6 +24,7 @@ const (
 	govmmProgram = "govmm"
 	cloudTest    = "cloud-test.img"  // program testinit, the cloud kernel's modules
 	cloudShell   = "cloud-shell.img" // program shellinit, the same modules
+	cloudVirtio  = "cloud-virtio.img" // program testinit, the cloud kernel's virtio drivers
 	genericTest  = "generic-test.img"
 	cloudVmlinux = "cloud-vmlinux"       // unpacked, with the PVH note
 	plainVmlinux = "cloud-vmlinux-plain" // the same without notes
@@ -85,6 +86,9 @@ func buildImages(ctx context.Context, dir string, cloud, generic host.Kernel) er
 	}{
 		{cloudTest, initramfs.TestImage, cloud, []string{"button", "evdev", "pvpanic_mmio"}},
 		{cloudShell, initramfs.ShellImage, cloud, []string{"button", "evdev"}},
+		{cloudVirtio, initramfs.TestImage, cloud, []string{
+			"virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio_balloon", "virtio_rng",
+		}},
 		{genericTest, initramfs.TestImage, generic, []string{"evdev"}},
 	} {
 		files, err := i.files(ctx, i.kernel.Modules, i.modules...)

@@ -28,7 +28,7 @@ func TestPty(t *testing.T) {
 	pty, err := os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY, 0)
 	must(t, err)
 	defer pty.Close()
-	g := c.on(t, pty)
+	g := atTerminal(t, pty)
 
 	g.expect(banner)
 	g.expect(prompt)
@@ -68,9 +68,8 @@ func TestFile(t *testing.T) {
 	checkLog(t, log)
 }
 
-// on is the guest's console at another terminal. Its output is that of the
-// process, too, for what is shown after a failure.
-func (c *command) on(t *testing.T, terminal *os.File) *guest {
+// atTerminal is the guest's console at a terminal.
+func atTerminal(t *testing.T, terminal *os.File) *guest {
 	g := newGuest(t, terminal)
 	go func() {
 		_, _ = io.Copy(g.out, terminal) // ends with an error when the other side is gone
@@ -125,7 +124,7 @@ func TestTerminal(t *testing.T) {
 			}.file(t))
 			cmd.Stdin, cmd.Stdout = slave, slave
 			c := start(t, newGuest(t, nil), cmd)
-			g := c.on(t, master)
+			g := atTerminal(t, master)
 
 			g.expect(prompt)
 			g.send("echo $((6*7)); cat\n") // what follows sooner is the shell's

@@ -20,6 +20,7 @@ type domain struct {
 	onReboot string // restart
 	onCrash  string // destroy
 	devices  string // a serial port of type stdio
+	balloon  string // none
 }
 
 // xml is the domain file.
@@ -47,7 +48,7 @@ func (d domain) xml(t *testing.T) string {
   <on_crash>%s</on_crash>
   <devices>
     %s
-    <memballoon model='none'/>
+    %s
   </devices>
 </domain>
 `,
@@ -59,7 +60,8 @@ func (d domain) xml(t *testing.T) string {
 		features,
 		cmp.Or(d.onReboot, "restart"),
 		cmp.Or(d.onCrash, "destroy"),
-		cmp.Or(d.devices, "<serial type='stdio'/>"))
+		cmp.Or(d.devices, "<serial type='stdio'/>"),
+		cmp.Or(d.balloon, "<memballoon model='none'/>"))
 }
 
 // file writes the domain file and returns its name.

@@ -20,8 +20,20 @@ type machine struct {
 	closeInput func() error
 }
 
-// newMachine builds a machine. The end of the test closes it.
+// newMachine builds a machine whose serial console is of type stdio. The end of
+// the test closes it.
 func newMachine(t *testing.T, d domain) *machine {
+	t.Helper()
+	stdin, keyboard := io.Pipe()
+	g := newGuest(t, keyboard)
+	m := buildMachine(t, d, vmm.Options{Stdin: stdin, Stdout: g.out})
+	m.guest, m.closeInput = g, keyboard.Close
+	return m
+}
+
+// buildMachine builds a machine without a console. The end of the test closes
+// it.
+func buildMachine(t *testing.T, d domain, o vmm.Options) *machine {
 	t.Helper()
 	config, warnings, err := domcfg.Parse("vm.xml", strings.NewReader(d.xml(t)))
 	if err != nil {
@@ -30,14 +42,10 @@ func newMachine(t *testing.T, d domain) *machine {
 	for _, w := range warnings {
 		t.Errorf("%v", w)
 	}
-	stdin, keyboard := io.Pipe()
 	log := newTranscript()
-	m := &machine{guest: newGuest(t, keyboard), closeInput: keyboard.Close}
-	m.Machine, err = vmm.New(t.Context(), config, vmm.Options{
-		Log:    slog.New(slog.NewTextHandler(log, nil)),
-		Stdin:  stdin,
-		Stdout: m.out,
-	})
+	o.Log = slog.New(slog.NewTextHandler(log, nil))
+	m := &machine{closeInput: func() error { return nil }}
+	m.Machine, err = vmm.New(t.Context(), config, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/govmm/govmm/devices/clock"
+	"github.com/govmm/govmm/tests/await"
 	"github.com/govmm/govmm/virtio"
 	"github.com/govmm/govmm/virtio/queue"
 	"github.com/govmm/govmm/virtio/queue/queuetest"
@@ -180,7 +181,7 @@ func TestActual(t *testing.T) {
 }
 
 func TestRestart(t *testing.T) {
-	noGoroutines(t)
+	await.NoGoroutines(t)
 	g := newGuest(t, queuetest.Options{}, Options{FreePageReporting: true})
 	for range 3 {
 		g.activate(FeatureStats|FeatureReporting, statsQueue, reportingQueue)

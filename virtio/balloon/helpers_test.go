@@ -2,11 +2,9 @@ package balloon
 
 import (
 	"encoding/binary"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/govmm/govmm/devices/clock"
 	"github.com/govmm/govmm/memory"
@@ -14,34 +12,6 @@ import (
 	"github.com/govmm/govmm/virtio/queue"
 	"github.com/govmm/govmm/virtio/queue/queuetest"
 )
-
-// patience is how long a test waits for what should come at once.
-const patience = 20 * time.Second
-
-// eventually waits until cond holds.
-func eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !cond() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("waited %v for: %s", patience, what)
-		}
-	}
-}
-
-// noGoroutines fails the test when it leaves any behind.
-func noGoroutines(t testing.TB) {
-	t.Helper()
-	before := runtime.NumGoroutine()
-	t.Cleanup(func() {
-		eventually(t, "all goroutines gone", func() bool { return runtime.NumGoroutine() <= before })
-	})
-}
 
 func newMemory(t testing.TB, size uint64) *memory.Memory {
 	t.Helper()

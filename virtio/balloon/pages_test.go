@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/govmm/govmm/memory"
+	"github.com/govmm/govmm/tests/await"
 	"github.com/govmm/govmm/virtio/queue"
 	"github.com/govmm/govmm/virtio/queue/queuetest"
 )
@@ -15,7 +16,7 @@ const page = bytesPerPage
 func TestInflateGivesMemoryBack(t *testing.T) {
 	for name, form := range forms {
 		t.Run(name, func(t *testing.T) {
-			noGoroutines(t)
+			await.NoGoroutines(t)
 			g := newGuest(t, form, Options{})
 			g.activate(0)
 			const first, n = 32 << 20, 16 << 20
@@ -149,7 +150,7 @@ func TestReleaseFails(t *testing.T) {
 	g.activate(0)
 	g.q[inflateQueue].Add(g.q[inflateQueue].Readable(list(9000)))
 	g.q[inflateQueue].Kick()
-	eventually(t, "the device to be broken", func() bool { return g.why() != nil })
+	await.That(t, "the device to be broken", func() bool { return g.why() != nil })
 	if err := g.why(); !errors.Is(err, broken) {
 		t.Error(err)
 	}
@@ -167,7 +168,7 @@ func TestInflateTooMuch(t *testing.T) {
 	}
 	q.Add(b, q.Readable(list(0)))
 	q.Kick()
-	eventually(t, "the device to be broken", func() bool { return g.why() != nil })
+	await.That(t, "the device to be broken", func() bool { return g.why() != nil })
 	if err := g.why(); !errors.Is(err, errListTooLong) {
 		t.Error(err)
 	}
@@ -180,7 +181,7 @@ func TestReporting(t *testing.T) {
 	const first, n = 32 << 20, 8 << 20
 	for name, form := range forms {
 		t.Run(name, func(t *testing.T) {
-			noGoroutines(t)
+			await.NoGoroutines(t)
 			g := newGuest(t, form, Options{FreePageReporting: true})
 			g.activate(FeatureReporting|FeatureStats, statsQueue, reportingQueue)
 			g.fill(first-page, n+2*page)

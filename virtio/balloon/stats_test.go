@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/govmm/govmm/tests/await"
 	"github.com/govmm/govmm/virtio/queue/queuetest"
 )
 
@@ -42,7 +43,7 @@ func (g *guest) asked(id uint16) {
 func (g *guest) held() {
 	g.t.Helper()
 	s := &g.dev.stats
-	eventually(g.t, "the device to have the buffer", func() bool {
+	await.That(g.t, "the device to have the buffer", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.held != nil
@@ -67,7 +68,7 @@ func (g *guest) ask(ctx context.Context) chan result {
 func TestStats(t *testing.T) {
 	for name, form := range forms {
 		t.Run(name, func(t *testing.T) {
-			noGoroutines(t)
+			await.NoGoroutines(t)
 			ctx := context.Background()
 			g := newGuest(t, form, Options{})
 			if _, err := g.dev.Stats(ctx); !errors.Is(err, ErrNoStats) {
@@ -120,7 +121,7 @@ func TestStatsBeforeBuffer(t *testing.T) {
 	g.activate(FeatureStats, statsQueue)
 	ctx, cancel := context.WithCancel(context.Background())
 	a, b := g.ask(ctx), g.ask(context.Background())
-	eventually(t, "a question", func() bool {
+	await.That(t, "a question", func() bool {
 		g.dev.stats.mu.Lock()
 		defer g.dev.stats.mu.Unlock()
 		return g.dev.stats.open != nil
@@ -162,7 +163,7 @@ func TestStatsInterval(t *testing.T) {
 		g.asked(id)
 		g.clock.Advance(30 * time.Second) // no more than one question is open
 		id = g.give(entries(uint64(Free), i+1))
-		eventually(t, "the answer", func() bool {
+		await.That(t, "the answer", func() bool {
 			s, _ := g.dev.LastStats()
 			v, _ := s.Get(Free)
 			return v == i+1

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/govmm/govmm/chardev"
+	"github.com/govmm/govmm/tests/await"
 	"github.com/govmm/govmm/virtio"
 	"github.com/govmm/govmm/virtio/queue"
 	"github.com/govmm/govmm/virtio/queue/queuetest"
@@ -74,7 +75,7 @@ func TestIdentity(t *testing.T) {
 func TestLegacyDriver(t *testing.T) {
 	for name, form := range forms {
 		t.Run(name, func(t *testing.T) {
-			noGoroutines(t)
+			await.NoGoroutines(t)
 			h, other := newHost(t, true), newHost(t, true)
 			g := newGuest(t, form, Options{Ports: []Port{{ID: 0, Console: true, Backend: h}, {ID: 1, Backend: other}}})
 			h.send("early ")
@@ -101,7 +102,7 @@ func TestLegacyDriver(t *testing.T) {
 // TestLegacyDriverWithoutConsole has no port 0, of which the driver knows
 // nothing: its output must not wait for ever.
 func TestLegacyDriverWithoutConsole(t *testing.T) {
-	noGoroutines(t)
+	await.NoGoroutines(t)
 	g := newGuest(t, queuetest.Options{}, Options{Ports: []Port{{ID: 1, Backend: newHost(t, true)}}})
 	g.activate(0, 0)
 	g.write(0, "hello")

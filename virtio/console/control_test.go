@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/govmm/govmm/tests/await"
 	"github.com/govmm/govmm/virtio"
 	"github.com/govmm/govmm/virtio/queue/queuetest"
 )
@@ -12,7 +13,7 @@ import (
 func TestMultiport(t *testing.T) {
 	for name, form := range forms {
 		t.Run(name, func(t *testing.T) {
-			noGoroutines(t)
+			await.NoGoroutines(t)
 			console, agent, away := newHost(t, false), newHost(t, true), newHost(t, false)
 			g := newGuest(t, form, Options{Ports: []Port{
 				{ID: 0, Console: true, Backend: console},
@@ -216,7 +217,7 @@ func TestControlViolation(t *testing.T) {
 }
 
 func TestHotPlug(t *testing.T) {
-	noGoroutines(t)
+	await.NoGoroutines(t)
 	first, second := newHost(t, true), newHost(t, true)
 	g := newGuest(t, queuetest.Options{}, Options{Ports: []Port{{ID: 1, Backend: first}}})
 	g.activate(multiport, 1, 2)
@@ -269,7 +270,7 @@ func TestHotPlug(t *testing.T) {
 }
 
 func TestRestart(t *testing.T) {
-	noGoroutines(t)
+	await.NoGoroutines(t)
 	g := newGuest(t, queuetest.Options{}, Options{Ports: []Port{{ID: 1, Backend: newHost(t, true)}}})
 	for range 3 {
 		g.activate(multiport, 1)

@@ -2,45 +2,16 @@ package console
 
 import (
 	"encoding/binary"
-	"runtime"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/govmm/govmm/chardev"
 	"github.com/govmm/govmm/memory"
+	"github.com/govmm/govmm/tests/await"
 	"github.com/govmm/govmm/virtio"
 	"github.com/govmm/govmm/virtio/queue"
 	"github.com/govmm/govmm/virtio/queue/queuetest"
 )
-
-// patience is how long a test waits for what should come at once.
-const patience = 20 * time.Second
-
-// eventually waits until cond holds.
-func eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !cond() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("waited %v for: %s", patience, what)
-		}
-	}
-}
-
-// noGoroutines fails the test when it leaves any behind.
-func noGoroutines(t testing.TB) {
-	t.Helper()
-	before := runtime.NumGoroutine()
-	t.Cleanup(func() {
-		eventually(t, "all goroutines gone", func() bool { return runtime.NumGoroutine() <= before })
-	})
-}
 
 func newMemory(t testing.TB, size uint64) *memory.Memory {
 	t.Helper()
@@ -174,7 +145,7 @@ func (h *host) left() int {
 
 func (h *host) waitOutput(t testing.TB, want string) {
 	t.Helper()
-	eventually(t, "output "+want, func() bool { return h.output() == want })
+	await.That(t, "output "+want, func() bool { return h.output() == want })
 }
 
 // guest is the machine around a device, and its driver.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/govmm/govmm/chardev"
+	"github.com/govmm/govmm/tests/await"
 	"github.com/govmm/govmm/virtio/queue"
 	"github.com/govmm/govmm/virtio/queue/queuetest"
 )
@@ -24,7 +25,7 @@ func newPort(t testing.TB, form queuetest.Options) (*guest, *host) {
 func TestOutputBackPressure(t *testing.T) {
 	for name, form := range forms {
 		t.Run(name, func(t *testing.T) {
-			noGoroutines(t)
+			await.NoGoroutines(t)
 			g, h := newPort(t, form)
 			h.room = 3
 			q := g.q[5]
@@ -42,7 +43,7 @@ func TestOutputBackPressure(t *testing.T) {
 			}
 			for _, n := range []int{1, 4, 6} {
 				h.allow(n)
-				eventually(t, "the room to be used", func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.room == 0 })
+				await.That(t, "the room to be used", func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.room == 0 })
 				if u, ok := q.Used(); ok {
 					t.Fatalf("used %+v before all of it was taken", u)
 				}
@@ -75,7 +76,7 @@ func TestOutputIndirect(t *testing.T) {
 func TestInputBackPressure(t *testing.T) {
 	for name, form := range forms {
 		t.Run(name, func(t *testing.T) {
-			noGoroutines(t)
+			await.NoGoroutines(t)
 			g, h := newPort(t, form)
 			h.send("0123456789")
 			bufs := []queuetest.Buffer{g.post(1, 4)}
@@ -111,7 +112,7 @@ func TestInputViolation(t *testing.T) {
 			test.bad(g)
 			g.q[4].Kick()
 			h.send("abcd")
-			eventually(t, "the device to be broken", func() bool { return g.why() != nil })
+			await.That(t, "the device to be broken", func() bool { return g.why() != nil })
 			if err := g.why(); !errors.Is(err, test.wants) {
 				t.Errorf("broken because of %v, want %v", err, test.wants)
 			}
@@ -126,7 +127,7 @@ func TestOutputViolation(t *testing.T) {
 	g, _ := newPort(t, queuetest.Options{})
 	g.q[5].Add(queuetest.Buffer{Addr: 1 << 40, Len: 1})
 	g.q[5].Kick()
-	eventually(t, "the device to be broken", func() bool { return g.why() != nil })
+	await.That(t, "the device to be broken", func() bool { return g.why() != nil })
 	if err := g.why(); !errors.Is(err, queue.BufferOutside) {
 		t.Errorf("broken because of %v", err)
 	}
@@ -134,7 +135,7 @@ func TestOutputViolation(t *testing.T) {
 
 // TestResetWhileWaiting resets a device with output and input that wait.
 func TestResetWhileWaiting(t *testing.T) {
-	noGoroutines(t)
+	await.NoGoroutines(t)
 	g, h := newPort(t, queuetest.Options{})
 	h.room = 1
 	g.write(1, "output that nobody takes")

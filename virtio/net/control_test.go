@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	hostnet "github.com/govmm/govmm/net"
+	"github.com/govmm/govmm/tests/await"
 	"github.com/govmm/govmm/virtio"
 	"github.com/govmm/govmm/virtio/queue/queuetest"
 )
@@ -102,7 +103,7 @@ func TestControlHostile(t *testing.T) {
 	}
 	q.Add(q.Readable([]byte{0, 0, 1}))
 	q.Kick()
-	eventually(t, "the device needing a reset", func() bool { return m.why() != nil })
+	await.That(t, "the device needing a reset", func() bool { return m.why() != nil })
 	if why := m.why().Error(); !strings.Contains(why, "without room for the answer") {
 		t.Errorf("because: %s", why)
 	}
@@ -173,7 +174,7 @@ func TestFilter(t *testing.T) {
 				b[12+59] = byte(i)
 				host.queues[0].put(b)
 			}
-			eventually(t, "all frames taken", func() bool { return host.queues[0].waiting() == 0 })
+			await.That(t, "all frames taken", func() bool { return host.queues[0].waiting() == 0 })
 			m.dev.Pause() // all have been dealt with
 			var passed []string
 			for {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/govmm/govmm/devices/clock"
 	hostnet "github.com/govmm/govmm/net"
+	"github.com/govmm/govmm/tests/await"
 	"github.com/govmm/govmm/virtio"
 	"github.com/govmm/govmm/virtio/pci/pcitest"
 	"github.com/govmm/govmm/virtio/queue/queuetest"
@@ -271,7 +272,7 @@ func TestLost(t *testing.T) {
 	post(m.rx(0), map[uint16][]queuetest.Buffer{}, 1526)
 	m.rx(0).Kick()
 	must(t, peer.Close())
-	eventually(t, "the link down", func() bool { return m.dev.status() == 0 && m.changes() > 0 })
+	await.That(t, "the link down", func() bool { return m.dev.status() == 0 && m.changes() > 0 })
 	m.tx(0).Do(m.tx(0).Readable(append(make([]byte, 12), frame(toAll, 60, 3)...)))
 	m.dev.Reset()
 	m.activate(form{}, FeatureStatus) // as when the guest reboots

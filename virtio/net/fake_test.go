@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	hostnet "github.com/govmm/govmm/net"
+	"github.com/govmm/govmm/tests/await"
 )
 
 // fakeHost is a host end that can do everything, in memory: what the device
@@ -96,7 +97,7 @@ func (q *fakeQueue) waiting() (n int) {
 // blocked waits until a frame was refused.
 func (q *fakeQueue) blocked(t testing.TB) {
 	t.Helper()
-	eventually(t, "a frame refused", func() (ok bool) {
+	await.That(t, "a frame refused", func() (ok bool) {
 		q.host.do(func() { ok, q.refused = q.refused > 0, 0 })
 		return ok
 	})

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	hostnet "github.com/govmm/govmm/net"
+	"github.com/govmm/govmm/tests/await"
 	"github.com/govmm/govmm/virtio/queue/queuetest"
 )
 
@@ -123,7 +124,7 @@ func FuzzReceive(f *testing.F) {
 		q.Kick()
 		host.queues[0].put(append(make([]byte, 12), data...))
 		if !mergeable && room < 12+len(data) {
-			eventually(t, "the frame dropped", func() bool { return m.dev.Stats().RxErrs == 1 })
+			await.That(t, "the frame dropped", func() bool { return m.dev.Stats().RxErrs == 1 })
 			return
 		}
 		if h, got := m.got(q, posted); string(got) != string(data) || int(h.NumBuffers) != chains {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"log/slog"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -13,13 +12,11 @@ import (
 	"github.com/govmm/govmm/devices/clock"
 	"github.com/govmm/govmm/memory"
 	hostnet "github.com/govmm/govmm/net"
+	"github.com/govmm/govmm/tests/await"
 	"github.com/govmm/govmm/virtio"
 	"github.com/govmm/govmm/virtio/queue"
 	"github.com/govmm/govmm/virtio/queue/queuetest"
 )
-
-// patience is how long a test waits for what should come at once.
-const patience = 20 * time.Second
 
 var testMAC = [6]byte{0x52, 0x54, 0, 1, 2, 3}
 
@@ -28,31 +25,6 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// eventually waits until cond holds.
-func eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !cond() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("waited %v for: %s", patience, what)
-		}
-	}
-}
-
-// noGoroutines fails the test when it leaves any behind.
-func noGoroutines(t testing.TB) {
-	t.Helper()
-	before := runtime.NumGoroutine()
-	t.Cleanup(func() {
-		eventually(t, "all goroutines gone", func() bool { return runtime.NumGoroutine() <= before })
-	})
 }
 
 func newMemory(t testing.TB, size uint64) *memory.Memory {
@@ -140,7 +112,7 @@ func newPair(t testing.TB, queues int) (device, peer *hostnet.Pair) {
 func start(t testing.TB, o Options, f form, want virtio.Features) *machine {
 	t.Helper()
 	if _, ok := t.(fuzzing); !ok {
-		noGoroutines(t)
+		await.NoGoroutines(t)
 	}
 	m := &machine{t: t, clock: &clock.Fake{}, mem: newMemory(t, 64<<20)}
 	o.MAC = testMAC
@@ -260,7 +232,7 @@ func receive(t testing.TB, q hostnet.Queue) []byte {
 	case r := <-done:
 		must(t, r.err)
 		return r.b
-	case <-time.After(patience):
+	case <-time.After(await.Patience):
 		t.Fatal("the device sent nothing")
 		return nil
 	}

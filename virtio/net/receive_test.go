@@ -7,6 +7,7 @@ import (
 	"time"
 
 	hostnet "github.com/govmm/govmm/net"
+	"github.com/govmm/govmm/tests/await"
 	"github.com/govmm/govmm/virtio"
 	"github.com/govmm/govmm/virtio/queue/queuetest"
 )
@@ -119,7 +120,7 @@ func TestReceiveWaits(t *testing.T) {
 	}
 	post(q, posted, 1526)
 	q.Kick()
-	eventually(t, "the frame taken", func() bool { return host.queues[0].waiting() == 0 })
+	await.That(t, "the frame taken", func() bool { return host.queues[0].waiting() == 0 })
 	post(q, posted, 1526)
 	q.Kick()
 	if _, got := m.got(q, posted); !bytes.Equal(got, sent[12:]) {
@@ -130,9 +131,9 @@ func TestReceiveWaits(t *testing.T) {
 	post(q, posted, 1526)
 	q.Kick()
 	host.queues[0].put(sent)
-	eventually(t, "the device waiting", func() bool { _, ok := m.clock.Next(); return ok })
+	await.That(t, "the device waiting", func() bool { _, ok := m.clock.Next(); return ok })
 	m.clock.Advance(rxPatience)
-	eventually(t, "the frame dropped", func() bool { return m.dev.Stats().RxDrop == 1 })
+	await.That(t, "the frame dropped", func() bool { return m.dev.Stats().RxDrop == 1 })
 	short := append(make([]byte, 12), frame(toAll, 60, 8)...)
 	host.queues[0].put(short)
 	if _, got := m.got(q, posted); !bytes.Equal(got, short[12:]) {
@@ -241,7 +242,7 @@ func TestReceiveHostile(t *testing.T) {
 				m := start(t, Options{Backend: a}, form{}, want)
 				m.rx(0).Add(bufs(m.rx(0))...)
 				m.rx(0).Kick()
-				eventually(t, "the device needing a reset", func() bool { return m.why() != nil })
+				await.That(t, "the device needing a reset", func() bool { return m.why() != nil })
 				send(t, peer.Queue(0), frame(toAll, 60, 1)) // goes nowhere
 				m.dev.Reset()
 				m.activate(form{}, want)
@@ -267,10 +268,10 @@ func TestReceiveBatch(t *testing.T) {
 	}
 	q.EnableInterrupts()
 	q.Kick()
-	eventually(t, "all frames", func() bool { return host.queues[0].waiting() == 0 })
+	await.That(t, "all frames", func() bool { return host.queues[0].waiting() == 0 })
 	select {
 	case <-q.Line():
-	case <-time.After(patience):
+	case <-time.After(await.Patience):
 		t.Fatal("no interrupt")
 	}
 	for i := range 8 {

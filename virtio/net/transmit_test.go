@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	hostnet "github.com/govmm/govmm/net"
+	"github.com/govmm/govmm/tests/await"
 	"github.com/govmm/govmm/virtio"
 	"github.com/govmm/govmm/virtio/queue/queuetest"
 )
@@ -150,7 +151,7 @@ func TestTransmitHostile(t *testing.T) {
 	m := start(t, Options{Backend: host}, form{}, 0)
 	m.tx(0).Add(queuetest.Buffer{Addr: 1 << 40, Len: 100})
 	m.tx(0).Kick()
-	eventually(t, "the device needing a reset", func() bool { return m.why() != nil })
+	await.That(t, "the device needing a reset", func() bool { return m.why() != nil })
 }
 
 // TestTransmitFull has a host without room: frames wait, and do so across a
@@ -204,7 +205,7 @@ func TestTransmitTimer(t *testing.T) {
 			for round := range 3 {
 				q.Add(q.Readable(b))
 				q.Kick()
-				eventually(t, "the timer", func() bool { _, ok := m.clock.Next(); return ok })
+				await.That(t, "the timer", func() bool { _, ok := m.clock.Next(); return ok })
 				for range 19 {
 					q.Add(q.Readable(b))
 				}
@@ -225,7 +226,7 @@ func TestTransmitTimer(t *testing.T) {
 			q.Kick()
 			m.dev.Pause() // must not wait for the timer
 			m.dev.Resume()
-			eventually(t, "the frame", func() bool {
+			await.That(t, "the frame", func() bool {
 				m.clock.Advance(TxDelay)
 				return len(host.queues[0].taken()) == 1
 			})

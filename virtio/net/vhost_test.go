@@ -16,6 +16,7 @@ import (
 	"github.com/govmm/govmm/devices/clock"
 	hostnet "github.com/govmm/govmm/net"
 	"github.com/govmm/govmm/net/vhost"
+	"github.com/govmm/govmm/tests/await"
 	"github.com/govmm/govmm/tests/testhost/host"
 	"github.com/govmm/govmm/virtio"
 	"github.com/govmm/govmm/virtio/queue"
@@ -123,7 +124,7 @@ func newWire(t testing.TB, index int) wire {
 	must(t, err)
 	t.Cleanup(func() { unix.Close(fd) })
 	must(t, unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: uint16(all), Ifindex: index}))
-	must(t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: int64(patience / time.Second)}))
+	must(t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: int64(await.Patience / time.Second)}))
 	return wire{t, fd}
 }
 
@@ -291,7 +292,7 @@ func TestVhost(t *testing.T) {
 	for round := range byte(3) {
 		must(t, m.dev.SetLink(false))
 		drops := m.dev.counters.txDropped.Load()
-		eventually(t, "a frame dropped", func() bool {
+		await.That(t, "a frame dropped", func() bool {
 			m.tx(0).Do(m.tx(0).Readable(append(make([]byte, 12), frame(toAll, 60, 10)...)))
 			return m.dev.counters.txDropped.Load() > drops
 		})
@@ -320,7 +321,7 @@ func TestVhost(t *testing.T) {
 
 	m.tx(0).Add(queuetest.Buffer{Addr: 1 << 40, Len: 100})
 	m.tx(0).Kick()
-	eventually(t, "the device needing a reset", func() bool { return m.why() != nil })
+	await.That(t, "the device needing a reset", func() bool { return m.why() != nil })
 }
 
 // TestVhostWithoutCall has interrupts that the kernel cannot raise.

@@ -1,44 +1,15 @@
 package rng
 
 import (
-	"runtime"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/govmm/govmm/memory"
+	"github.com/govmm/govmm/tests/await"
 	"github.com/govmm/govmm/virtio"
 	"github.com/govmm/govmm/virtio/queue"
 	"github.com/govmm/govmm/virtio/queue/queuetest"
 )
-
-// patience is how long a test waits for what should come at once.
-const patience = 20 * time.Second
-
-// eventually waits until cond holds.
-func eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !cond() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("waited %v for: %s", patience, what)
-		}
-	}
-}
-
-// noGoroutines fails the test when it leaves any behind.
-func noGoroutines(t testing.TB) {
-	t.Helper()
-	before := runtime.NumGoroutine()
-	t.Cleanup(func() {
-		eventually(t, "all goroutines gone", func() bool { return runtime.NumGoroutine() <= before })
-	})
-}
 
 func newMemory(t testing.TB, size uint64) *memory.Memory {
 	t.Helper()
@@ -91,7 +62,7 @@ type machine struct {
 // start activates a device with a queue of the given form.
 func start(t testing.TB, o Options, form queuetest.Options) *machine {
 	t.Helper()
-	noGoroutines(t)
+	await.NoGoroutines(t)
 	dev, err := New(o)
 	if err != nil {
 		t.Fatal(err)

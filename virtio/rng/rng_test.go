@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/govmm/govmm/devices/clock"
+	"github.com/govmm/govmm/tests/await"
 	"github.com/govmm/govmm/virtio"
 	"github.com/govmm/govmm/virtio/queue"
 	"github.com/govmm/govmm/virtio/queue/queuetest"
@@ -124,7 +125,7 @@ func TestFailingSource(t *testing.T) {
 			}
 			m.Add(b)
 			m.Kick()
-			eventually(t, "the device to be broken", func() bool { return m.why() != nil })
+			await.That(t, "the device to be broken", func() bool { return m.why() != nil })
 			if err := m.why(); !strings.Contains(err.Error(), test.reason) {
 				t.Errorf("broken because %q, want %q", err, test.reason)
 			}
@@ -179,7 +180,7 @@ func TestLimit(t *testing.T) {
 
 func waitArmed(t *testing.T, c *clock.Fake) {
 	t.Helper()
-	eventually(t, "the device to wait for the clock", func() bool { _, ok := c.Next(); return ok })
+	await.That(t, "the device to wait for the clock", func() bool { _, ok := c.Next(); return ok })
 }
 
 func TestLimitOptions(t *testing.T) {

@@ -69,7 +69,7 @@ enum { VIRTIO_NET = 1, VIRTIO_BLK = 2, VIRTIO_CONSOLE = 3, VIRTIO_RNG = 4, VIRTI
 #define MAX_QUEUES 6	   /* that are set up; a device may have more */
 #define MAX_RING 256	   /* entries */
 #define MAX_CHAIN 16	   /* buffers of a request */
-#define SMALL_SPLIT 16	   /* entries where the driver may choose: few, so that indexes wrap */
+#define SMALL_SPLIT 32	   /* entries where the driver may choose: few, so that indexes wrap */
 #define SMALL_PACKED 13	   /* and that of a packed ring need not be a power of 2 */
 
 struct descriptor {

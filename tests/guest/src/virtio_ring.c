@@ -39,8 +39,7 @@ void queue_clear(struct queue *q)
 	q->in_use = q->kicks = q->kicks_saved = 0;
 	q->wrap = q->taken_wrap = true;
 	q->quiet = q->indirect = false;
-	/* Descriptors of the split table belong to ids: id n has those from n * MAX_CHAIN on where that
-	   fits, and small rings give their descriptors to few ids. */
+	/* Descriptors of the split table belong to ids: id n has the four from 4 * n on. */
 	q->free_ids = 0;
 	unsigned ids = q->packed ? q->size : q->size / 4;
 	while (ids)
@@ -106,12 +105,6 @@ static void advance(struct queue *q, uint16_t *at, bool *wrap, unsigned n)
 	}
 }
 
-static uint16_t packed_flags(struct queue *q, bool wrap)
-{
-	(void)q;
-	return (uint16_t)(wrap ? D_AVAIL : D_USED);
-}
-
 /* A list of descriptors; the first one's flags, which make it available, are written last. */
 static void add_packed(struct queue *q, const struct buffer *b, unsigned n, unsigned id, uint16_t extra)
 {
@@ -120,7 +113,7 @@ static void add_packed(struct queue *q, const struct buffer *b, unsigned n, unsi
 	bool wrap = q->wrap;
 	for (unsigned i = 0; i < n; i++) {
 		volatile struct descriptor *d = entry(q, at);
-		uint16_t flags = (uint16_t)(packed_flags(q, wrap) | extra | (b[i].write ? D_WRITE : 0) |
+		uint16_t flags = (uint16_t)((wrap ? D_AVAIL : D_USED) | extra | (b[i].write ? D_WRITE : 0) |
 					    (i + 1 < n ? D_NEXT : 0));
 		d->address = (uint64_t)b[i].at;
 		d->length = b[i].size;
