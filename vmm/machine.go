@@ -59,18 +59,18 @@ type Machine struct {
 	options Options
 	log     *slog.Logger
 
-	vm     *kvm.VM
-	cpuid  *cpuidTable
-	ram    *memory.Memory
-	clock  *clock.Host
-	ports  *bus.Bus
-	mmio   *bus.Bus
-	board  *board
-	kernel *kernelFiles
-	cpus   []*vcpu
+	vm      *kvm.VM
+	cpuid   *cpuidTable
+	ram     *memory.Memory
+	clock   *clock.Host
+	ports   *bus.Bus
+	mmio    *bus.Bus
+	board   *board
+	kernel  *kernelFiles
+	cpus    []*vcpu
 	initial resetState
-	gate   *gate
-	closer closer
+	gate    *gate
+	closer  closer
 
 	events   eventHub
 	requests chan Exit     // from the guest; the first one counts

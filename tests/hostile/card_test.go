@@ -5,6 +5,7 @@ import (
 
 	"github.com/govmm/govmm/devices/pci"
 	"github.com/govmm/govmm/virtio"
+	"github.com/govmm/govmm/virtio/net"
 	virtiopci "github.com/govmm/govmm/virtio/pci"
 	"github.com/govmm/govmm/virtio/queue"
 	"github.com/govmm/govmm/virtio/queue/queuetest"
@@ -74,7 +75,7 @@ type card struct {
 
 // The places of the BARs.
 func (c *card) io() uint64     { return 0xC000 + 0x100*uint64(c.kind) }
-func (c *card) msix() uint64  { return 0xFEB00000 + 0x10000*uint64(c.kind) }
+func (c *card) msix() uint64   { return 0xFEB00000 + 0x10000*uint64(c.kind) }
 func (c *card) modern() uint64 { return 0xFE000000 + 0x10000*uint64(c.kind) }
 
 // place puts the BARs where they belong.
@@ -301,7 +302,7 @@ func (c *card) data() *queuetest.Driver { return c.queues[c.kind.dataQueue()] }
 
 // control is the index of the NIC's control queue.
 func (c *card) control() int {
-	if c.features.Has(1 << 22) { // VIRTIO_NET_F_MQ
+	if c.features.Has(net.FeatureMQ) {
 		return 2 * netPairs
 	}
 	return 2

@@ -42,7 +42,7 @@ func violations() []violation {
 	for _, list := range [][]violation{
 		splitViolations(), addressViolations(), indirectViolations(), packedViolations(),
 		placementViolations(), reconfigurations(), negotiations(), legacyViolations(), notifications(),
-		vectorViolations(), barViolations(), configViolations(), resets(),
+		vectorViolations(), barViolations(), configViolations(), resets(), races(),
 		diskViolations(), nicViolations(), consoleViolations(), balloonViolations(), entropyViolations(),
 	} {
 		all = append(all, list...)
@@ -51,7 +51,7 @@ func violations() []violation {
 }
 
 // leastViolations is what this test promises to try.
-const leastViolations = 150
+const leastViolations = 300
 
 // TestHostile breaks every rule on a machine of its own.
 func TestHostile(t *testing.T) {
@@ -141,6 +141,7 @@ func (v *violation) judge(c *card) {
 		if s := c.status(); s&needsReset != 0 {
 			c.Fatalf("the device needs a reset: status %#x", s)
 		}
+		c.ringAll() // the attack may have lost notifications
 		c.serve()
 	case breaks:
 		c.eventually("DEVICE_NEEDS_RESET", func() bool { return c.status()&needsReset != 0 })

@@ -50,14 +50,14 @@ func (c *card) offer(q queue.Config, heads ...uint16) {
 func (c *card) offerChain(list ...descriptor) {
 	c.Helper()
 	q := c.data().Config()
-	c.board.table(q.Desc, list...)
+	c.table(q.Desc, list...)
 	c.offer(q, 0)
 }
 
 // offerIndirect makes a chain available that is in a table of these.
 func (c *card) offerIndirect(list ...descriptor) {
 	c.Helper()
-	c.board.table(scratchBase, list...)
+	c.table(scratchBase, list...)
 	c.offerChain(descriptor{scratchBase, 16 * uint32(len(list)), indirect, 0})
 }
 
