@@ -32,10 +32,20 @@
 //	n=n           rounds of pio-bench, mmio-bench and spin-bench
 //	port=n        the port that pio-bench writes
 //	address=n     the address that mmio-bench writes
+//	virtio=how    legacy, modern (also if absent), or packed, which is modern with packed rings
+//	irq=how       of virtio: intx, or msix where the device has it
 //
 // The tests are acpi, boot, cpuid, i8042, ioapic, lapic, memory, pci, pic, pit,
 // pmtimer, port92, pvpanic, rtc, smp and uart, and the slow ones rtc-update,
 // rtc-rollover, pio-bench, mmio-bench and spin-bench.
+//
+// Those of virtio devices (Virtual I/O Device specification 1.3) are slow tests,
+// too, since a machine need not have any: virtio-pci (what each function shows),
+// virtio-states (reset, status, interrupts and their masks, on a disk),
+// virtio-hostile (a disk whose driver breaks the rules), virtio-blk, virtio-rng,
+// virtio-console, virtio-balloon and virtio-net. They write to the first disk,
+// and expect the host to echo Ethernet frames of type 88B5h. src/virtio.h is
+// their driver.
 //
 // # Adding a test
 //

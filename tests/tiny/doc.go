@@ -25,6 +25,7 @@ type Options struct {
 	Initrd    string // a file's name; none if empty
 	OnReboot  string // restart if empty
 	OnCrash   string // destroy if empty
+	Devices   string // further devices as XML; a memory balloon only if there is one here
 }
 
 // Domain is the machine as a domain.
@@ -46,6 +47,10 @@ func (o Options) XML(image guest.Image) string {
 	if !o.NoACPI {
 		acpi = "<features><acpi/></features>"
 	}
+	devices := o.Devices
+	if !strings.Contains(devices, "<memballoon") {
+		devices += "<memballoon model='none'/>"
+	}
 	return fmt.Sprintf(`<domain type='kvm'>
   <name>tiny</name>
   <memory unit='MiB'>%d</memory>
@@ -54,10 +59,10 @@ func (o Options) XML(image guest.Image) string {
   %s
   <on_reboot>%s</on_reboot>
   <on_crash>%s</on_crash>
-  <devices><serial type='stdio'/><memballoon model='none'/></devices>
+  <devices><serial type='stdio'/>%s</devices>
 </domain>
 `, or(o.MemoryMiB, 128), or(o.CPUs, 1), html.EscapeString(kernel), initrd, html.EscapeString(o.Cmdline),
-		acpi, or(o.OnReboot, "restart"), or(o.OnCrash, "destroy"))
+		acpi, or(o.OnReboot, "restart"), or(o.OnCrash, "destroy"), devices)
 }
 
 func or[T comparable](v, otherwise T) T {

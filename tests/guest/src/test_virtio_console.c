@@ -5,6 +5,7 @@
 #define N_MULTIPORT BIT(1)
 #define N_EMERGENCY BIT(2)
 #define MAX_PORTS 4
+#define MESSAGES 8
 #define EMERGENCY 8 /* in the configuration */
 
 enum { DEVICE_READY, PORT_ADD, PORT_REMOVE, PORT_READY, CONSOLE_PORT, RESIZE, PORT_OPEN, PORT_NAME };
@@ -39,11 +40,15 @@ static int64_t tell(struct virtio *v, uint32_t id, uint16_t event, uint16_t what
 
 static struct message *const inbox = (struct message *)virtio_buffer;
 
+static unsigned slot_of[MAX_RING]; /* the message of an id */
+
 static void offer(struct queue *q, unsigned slot)
 {
 	struct buffer b = {inbox + slot, sizeof *inbox, true};
 	zero(inbox + slot, sizeof *inbox);
-	queue_add(q, &b, 1);
+	int id = queue_add(q, &b, 1);
+	if (id >= 0)
+		slot_of[id] = slot;
 	queue_kick(q);
 }
 
@@ -64,15 +69,16 @@ static void note(struct port *ports, const struct message *m)
 		format(p->name, sizeof p->name, "%s", m->text);
 }
 
-/* Messages until none comes for a while. One buffer is out at a time; messages wait for it. */
+/* Messages until none comes for a while. */
 static void collect(struct virtio *v, struct port *ports)
 {
 	struct queue *q = &v->queue[CONTROL_RX];
 	unsigned id;
 	uint32_t n;
 	while (WAIT_US(queue_take(q, &id, &n), 20000)) {
-		note(ports, inbox);
-		offer(q, 0);
+		unsigned slot = slot_of[id];
+		note(ports, inbox + slot);
+		offer(q, slot);
 	}
 }
 
@@ -84,7 +90,9 @@ static void multiport(struct virtio *v)
 		value("ports", "one");
 		return;
 	}
-	offer(&v->queue[CONTROL_RX], 0);
+	/* QEMU drops what it has no buffer for, so there are more than it will say at a time. */
+	for (unsigned i = 0; i < MESSAGES; i++)
+		offer(&v->queue[CONTROL_RX], i);
 	value("device-ready", "%ld", tell(v, 0, DEVICE_READY, 1));
 	collect(v, ports);
 	for (uint32_t i = 0; i < MAX_PORTS; i++)

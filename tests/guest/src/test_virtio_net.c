@@ -116,7 +116,7 @@ static void commands(struct virtio *v)
 		return;
 	value("promiscuous", "%02x", command(v, 0, 0, &on, 1));
 	value("all-multicast", "%02x", command(v, 0, 1, &on, 1));
-	value("promiscuous-short", "%02x", command(v, 0, 0, other, 2));
+	report("promiscuous-long", "%02x", command(v, 0, 0, other, 2));
 	value("mac-set", "%02x", command(v, 1, 1, other, 6));
 	read_mac(v);
 	value("mac-new", "%s", hex(mac, 6));

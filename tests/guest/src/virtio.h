@@ -9,7 +9,7 @@
 enum { VIRTIO_NET = 1, VIRTIO_BLK = 2, VIRTIO_CONSOLE = 3, VIRTIO_RNG = 4, VIRTIO_BALLOON = 5 };
 
 /* Section 6, and the legacy features of 6.3 */
-#define BIT(n) (1ull << (n))
+#define BIT(n) (1ul << (n))
 #define F_NOTIFY_ON_EMPTY BIT(24)
 #define F_ANY_LAYOUT BIT(27)
 #define F_INDIRECT BIT(28)
@@ -99,6 +99,7 @@ struct queue {
 	bool wrap, taken_wrap;
 	uint16_t unkicked; /* entries added since the last look at what the device wants */
 	unsigned kicks, kicks_saved;
+	unsigned unknown; /* used chains that were not in use */
 };
 
 struct virtio {
@@ -171,7 +172,8 @@ void msix_enable(struct virtio *v, bool on);
 /* Memory for requests, 64 KiB, its content undefined. */
 #define BUFFER_BYTES 0x10000
 extern uint8_t virtio_buffer[BUFFER_BYTES];
-void fill(void *at, size_t bytes, uint64_t seed); /* whole 64-bit words */
+#define PATTERN_STEP 0x9e3779b97f4a7c15ull /* odd: all words of a pattern differ */
+void fill(void *at, size_t bytes, uint64_t seed); /* whole 64-bit words, from seed on in such steps */
 bool filled(const void *at, size_t bytes, uint64_t seed);
 bool zeroed(const void *at, size_t bytes);
 void zero(void *at, size_t bytes);

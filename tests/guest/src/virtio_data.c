@@ -1,17 +1,15 @@
 /* The content of requests to virtio devices: patterns that say where they belong. */
 #include "virtio.h"
 
-#define STEP 0x9e3779b97f4a7c15ull /* odd: all words of a pattern differ */
-
 void fill(void *at, size_t bytes, uint64_t seed)
 {
-	for (uint64_t *p = at, *end = p + bytes / 8; p < end; seed += STEP)
+	for (uint64_t *p = at, *end = p + bytes / 8; p < end; seed += PATTERN_STEP)
 		*p++ = seed;
 }
 
 bool filled(const void *at, size_t bytes, uint64_t seed)
 {
-	for (const uint64_t *p = at, *end = p + bytes / 8; p < end; seed += STEP)
+	for (const uint64_t *p = at, *end = p + bytes / 8; p < end; seed += PATTERN_STEP)
 		if (*p++ != seed)
 			return false;
 	return true;

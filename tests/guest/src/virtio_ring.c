@@ -39,6 +39,7 @@ void queue_clear(struct queue *q)
 	q->in_use = q->kicks = q->kicks_saved = 0;
 	q->wrap = q->taken_wrap = true;
 	q->quiet = q->indirect = false;
+	memset(q->entries, 0, sizeof q->entries);
 	/* Descriptors of the split table belong to ids: id n has the four from 4 * n on. */
 	q->free_ids = 0;
 	unsigned ids = q->packed ? q->size : q->size / 4;
@@ -246,7 +247,7 @@ bool queue_take(struct queue *q, unsigned *id, uint32_t *length)
 			return false;
 		barrier();
 		*id = d->id;
-		*length = flags & D_WRITE ? d->length : 0;
+		*length = d->length; /* there are devices which forget to set D_WRITE with it */
 	} else {
 		if (*cell(q->device + 2) == q->taken)
 			return false;
@@ -255,8 +256,11 @@ bool queue_take(struct queue *q, unsigned *id, uint32_t *length)
 		*id = read32(used) / 4;
 		*length = read32(used + 4);
 	}
-	if (*id >= MAX_RING || !q->entries[*id])
-		return check(false, "used-id", "queue %u: %u is not in use", q->index, *id);
+	if (*id >= MAX_RING || !q->entries[*id]) {
+		q->unknown++;
+		q->taken = (uint16_t)(q->taken + !q->packed);
+		return false;
+	}
 	if (q->packed)
 		advance(q, &q->taken, &q->taken_wrap, q->entries[*id]);
 	else

@@ -114,6 +114,10 @@ bool virtio_open(struct virtio *v, uint64_t features)
 
 void virtio_stop(struct virtio *v)
 {
+	unsigned unknown = 0;
+	for (unsigned i = 0; i < MAX_QUEUES; i++)
+		unknown += v->queue[i].unknown;
+	check(!unknown, "used-ids", "%u used chains were not in use", unknown);
 	virtio_reset(v);
 	virtio_irq_off(v);
 }
