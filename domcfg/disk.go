@@ -82,7 +82,8 @@ type DiskDriver struct {
 	// Newer than the document.
 	Discard      string // unmap, which gives what the guest discards back to the host, or ignore
 	DetectZeroes string // off, on or unmap: whether zeroes that are written take up room
-	Queues       uint   // virtio: request queues, 1 to 256; 0 for 1
+	Queues       uint   // virtio: request queues, 1 to 256; 0 for one a vCPU
+	Packed       OnOff  // for virtio: offer packed virtqueues
 }
 
 // DiskSource is the element source within disk. Which fields count depends on the disk's type.
@@ -158,6 +159,7 @@ func (r *DiskDriver) code(c *coder) {
 	enum(c.attr("discard"), &r.Discard, "unmap", "ignore")
 	enum(c.attr("detect_zeroes"), &r.DetectZeroes, "off", "on", "unmap")
 	number(c.attr("queues"), &r.Queues, 1, maxDiskQueues)
+	c.attr("packed").onOff(&r.Packed)
 }
 
 // maxDiskQueues is how many queues a virtio disk can have here.

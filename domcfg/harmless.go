@@ -94,7 +94,7 @@ func newerHarmless() []rule {
 		"features/ioapic@driver", "features/smm", "features/smm@state",
 		"clock/timer/*",
 		"devices/disk@snapshot", "devices/disk@sgio", "devices/disk/mirror", "devices/disk/driver@queue_size",
-		"devices/disk/driver@ioeventfd", "devices/disk/driver@event_idx", "devices/disk/driver@packed",
+		"devices/disk/driver@ioeventfd", "devices/disk/driver@event_idx",
 		"devices/disk/driver@iommu", "devices/disk/driver@ats", "devices/disk/driver@rerror_policy",
 		"devices/disk/driver@max_bufsize", "devices/disk/driver@discard_no_unref", "devices/disk/driver/*",
 		"devices/disk/target@tray", "devices/disk/source@index", "devices/disk/source@startupPolicy",

@@ -81,6 +81,7 @@ type InterfaceDriver struct {
 	Queues      uint // pairs of queues, 1 to 256; 0 for 1
 	RXQueueSize uint // buffers, a power of 2 from 256 to 1024; 0 for 256
 	TXQueueSize uint
+	Packed      OnOff // offer packed virtqueues, which vhost has not
 	Host        *HostOffloads
 	Guest       *GuestOffloads
 }
@@ -147,6 +148,7 @@ func (r *InterfaceDriver) code(c *coder) {
 	enum(c.attr("name"), &r.Name, "qemu", "vhost")
 	enum(c.attr("txmode"), &r.TXMode, "iothread", "timer")
 	number(c.attr("queues"), &r.Queues, 1, maxInterfaceQueues)
+	c.attr("packed").onOff(&r.Packed)
 	number(c.attr("rx_queue_size"), &r.RXQueueSize, 256, 1024)
 	number(c.attr("tx_queue_size"), &r.TXQueueSize, 256, 1024)
 	child(c, "host", &r.Host)

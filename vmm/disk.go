@@ -57,6 +57,7 @@ func (m *Machine) addDisk(ctx context.Context, d *domcfg.Disk) error {
 		Serial:      d.Serial,
 		Queues:      cmp.Or(int(d.Driver.Queues), min(len(m.cpus), blk.MaxQueues)),
 		BlockSize:   blockSize,
+		Packed:      d.Driver.Packed == domcfg.On,
 		ErrorPolicy: policy,
 		OnError: func(e blk.IOError) {
 			m.events.publish(Event{Kind: EventIOError, Device: name, Err: e.Err})

@@ -65,6 +65,7 @@ func (m *Machine) addInterface(i *domcfg.Interface, index int) error {
 		MAC:        i.MAC,
 		MTU:        int(i.MTU),
 		QueuePairs: pairs,
+		Packed:     driver.Packed == domcfg.On,
 		Backend:    tap,
 		Vhost:      kernel,
 		Memory:     m.ram,
