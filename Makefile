@@ -10,6 +10,7 @@
 #   make race    the unit tests under the race detector
 #   make deps    install the Debian packages that tests and examples need
 #   make fuzz    run each fuzz target for FUZZTIME
+#   make bench   measure govmm beside QEMU
 
 SHELL := /bin/bash
 GO ?= go
@@ -23,7 +24,7 @@ IMAGES := /var/lib/govmm/examples
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: help build run test check deps vet unit race integration fuzz images clean
+.PHONY: help build run test check deps vet unit race integration fuzz bench images clean
 
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
@@ -70,6 +71,9 @@ test: deps vet
 
 fuzz:
 	@tests/fuzz $(FUZZTIME)
+
+bench: deps build
+	$(GO) run ./tests/bench
 
 clean:
 	rm -rf $(BUILD)

@@ -32,11 +32,11 @@ func (c *completions) begin() bool {
 	return !c.closed
 }
 
-// lone reports whether no more than one request is in the queue.
-func (c *completions) lone() bool {
+// unfinished is how many requests were submitted and are not done.
+func (c *completions) unfinished() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.pending <= 1
+	return c.pending - len(c.ready)
 }
 
 // add takes a finished request, for the next deliver.

@@ -1,11 +1,15 @@
 package block
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Limits of what is done on the submitter's goroutine. They were chosen by
 // measuring: handing a request to another thread and back costs 10 to 30 µs
 // when that thread sleeps, while 4 KiB in the page cache take 1 to 3 µs and
-// 4 KiB on a fast disk 70 µs.
+// 4 KiB on a fast disk 70 µs. Where everything takes longer, as on a nested or
+// a busy host, longer is also short: see record.
 const (
 	// inlineBytes is the largest such request, in bytes.
 	inlineBytes = 64 << 10
@@ -44,10 +48,30 @@ type inliner struct {
 	last  time.Time // when the last lone request was done
 }
 
-// record remembers whether something has been slow lately.
+// record remembers whether requests of a kind have been slow lately, and how
+// long those take that are handed to another thread.
 type record struct {
 	slow    int // grows by slowOnes with a slow one, shrinks by 1 with another
 	skipped int
+	handed  atomic.Int64 // average of late, ns; 0 before the first
+}
+
+// observe takes the time that a request took which found its queue empty and
+// was handed over. It is called from any goroutine; one of two at a time may
+// get lost.
+func (a *record) observe(d time.Duration) {
+	const weight = 8
+	old := a.handed.Load()
+	if old == 0 {
+		old = int64(d)
+	}
+	a.handed.Store(max(old+(int64(d)-old)/weight, 1))
+}
+
+// limit is how long a request may take that is done inline: as long as is short
+// on a fast host, or so long that handing it over costs a third more.
+func (a *record) limit(short time.Duration) time.Duration {
+	return max(short, time.Duration(a.handed.Load()*3/4))
 }
 
 // good reports whether few have been slow, or one should be tried again.
@@ -63,7 +87,40 @@ func (a *record) add(slow bool) {
 	if slow {
 		a.slow = min(a.slow+slowOnes, 5*slowOnes)
 	} else {
-		a.slow = max(a.slow-1, 0)
+		a.slow = min(max(a.slow-1, 0), 4*slowOnes) // a good try is enough
+	}
+}
+
+// recordOf is the record of a request's kind, nil for those that are never done
+// inline or need none.
+func (i *inliner) recordOf(r *Request) *record {
+	switch {
+	case i.raw == nil || (r.Op != Read && r.Op != Write) || r.Bytes() > inlineBytes:
+		return nil
+	case i.raw.direct != nil:
+		return &i.alone
+	case r.Op == Write:
+		return &i.write
+	}
+	return nil
+}
+
+// leaves notes that a request is handed over which found the queue empty.
+func (i *inliner) leaves(r *Request) {
+	if i.recordOf(r) != nil {
+		r.handed = time.Now()
+	}
+}
+
+// returns notes that a request has been done elsewhere.
+func (i *inliner) returns(r *Request) {
+	if r.handed.IsZero() {
+		return
+	}
+	took := time.Since(r.handed)
+	r.handed = time.Time{}
+	if a := i.recordOf(r); a != nil {
+		a.observe(took)
 	}
 }
 
@@ -82,7 +139,7 @@ func (i *inliner) submit(r *Request) (done bool) {
 		}
 		start := time.Now()
 		_ = i.raw.Do(r) // which leaves the error in r
-		i.write.add(time.Since(start) > shortWrite)
+		i.write.add(time.Since(start) > i.write.limit(shortWrite))
 		return true
 	}
 	return false
@@ -100,6 +157,6 @@ func (i *inliner) kick(r *Request) (done bool) {
 	}
 	_ = i.raw.Do(r)
 	i.last = time.Now()
-	i.alone.add(i.last.Sub(start) > shortAlone)
+	i.alone.add(i.last.Sub(start) > i.alone.limit(shortAlone))
 	return true
 }

@@ -273,14 +273,14 @@ func (d *Raw) newQueue(o QueueOptions) (Queue, error) {
 	if o.Completed == nil {
 		return nil, errNoCompleted
 	}
-	var in inliner
+	var inline *Raw
 	if o.Inline {
-		in.raw = d
+		inline = d
 	}
 	if d.engine == EngineNative {
-		return newRingQueue(d, in, o)
+		return newRingQueue(d, inline, o)
 	}
-	return d.workers.newQueue(d.Do, in, o)
+	return d.workers.newQueue(d.Do, inline, o)
 }
 
 // rawQueue is a queue that its disk closes if nobody else does.

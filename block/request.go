@@ -2,6 +2,7 @@ package block
 
 import (
 	"math"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -77,6 +78,8 @@ type Request struct {
 	iov   []unix.Iovec // of the transfer in progress
 	total int64        // bytes of Vec, or Length
 	moved int64        // bytes of total that are done
+
+	handed time.Time // to another thread, when the time that takes is of interest
 }
 
 // Bytes is how many bytes of the disk the request covers. A total beyond what

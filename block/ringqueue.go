@@ -37,7 +37,7 @@ type ringQueue struct {
 	reaper sync.WaitGroup
 }
 
-func newRingQueue(d *Raw, in inliner, o QueueOptions) (Queue, error) {
+func newRingQueue(d, inline *Raw, o QueueOptions) (Queue, error) {
 	depth := min(max(o.Depth, 0), MaxDepth)
 	if depth == 0 {
 		depth = DefaultDepth
@@ -46,7 +46,7 @@ func newRingQueue(d *Raw, in inliner, o QueueOptions) (Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: io=\"native\": %w", d.path, err)
 	}
-	side, err := d.workers.newQueue(d.Do, in, o)
+	side, err := d.workers.newQueue(d.Do, inline, o)
 	if err != nil {
 		return nil, errors.Join(err, ring.Close())
 	}
@@ -97,11 +97,9 @@ func (q *ringQueue) takes(r *Request) bool {
 const maxRing = 1<<31 - maxUnit
 
 func (q *ringQueue) Kick() {
+	q.side.kickInline()
 	batch := q.side.batch
 	q.side.batch = requestList{}
-	if q.side.batched == 1 && q.lone() && q.side.inliner.kick(batch.head) {
-		q.add(batch.pop())
-	}
 	q.side.batched = 0
 	if !batch.empty() {
 		q.mu.Lock()
@@ -199,6 +197,7 @@ func (q *ringQueue) collect() {
 // operation is cancelled when the thread that submitted it ends, which a vCPU's
 // may.
 func (q *ringQueue) settle(r *Request, result int32) {
+	q.side.inliner.returns(r)
 	errno := unix.Errno(0)
 	if result < 0 {
 		errno = unix.Errno(-result)

@@ -3,6 +3,7 @@ package block
 import (
 	"errors"
 	"sync"
+	"time"
 )
 
 // Workers are a bounded set of goroutines that carry out the requests of any
@@ -73,6 +74,7 @@ func (w *Workers) loop() {
 		w.mu.Unlock()
 		q := r.queue
 		r.Err = q.do(r)
+		q.inliner.returns(r)
 		q.finish(r)
 		w.mu.Lock()
 	}
@@ -94,16 +96,18 @@ var errNoCompleted = errors.New("block: QueueOptions.Completed is not set")
 // NewQueue makes a queue whose requests are carried out by do, which sets
 // their Err. Depth has no meaning here: what waits costs nothing.
 func (w *Workers) NewQueue(do func(*Request) error, o QueueOptions) (Queue, error) {
-	return w.newQueue(do, inliner{}, o)
+	return w.newQueue(do, nil, o)
 }
 
-func (w *Workers) newQueue(do func(*Request) error, in inliner, o QueueOptions) (*workerQueue, error) {
+// newQueue is NewQueue for a raw disk of which some requests are done inline, if
+// it is not nil.
+func (w *Workers) newQueue(do func(*Request) error, raw *Raw, o QueueOptions) (*workerQueue, error) {
 	if o.Completed == nil {
 		return nil, errNoCompleted
 	}
 	return &workerQueue{
 		completions: newCompletions(o.Completed),
-		workers:     w, do: do, inline: o.Inline, inliner: in,
+		workers:     w, do: do, inline: o.Inline, inliner: inliner{raw: raw},
 	}, nil
 }
 
@@ -124,7 +128,7 @@ func (q *workerQueue) Submit(r *Request) {
 		q.add(r)
 		return
 	}
-	r.Err, r.moved = nil, 0
+	r.Err, r.moved, r.handed = nil, 0, time.Time{}
 	if q.inliner.submit(r) {
 		q.add(r)
 		return
@@ -135,14 +139,25 @@ func (q *workerQueue) Submit(r *Request) {
 }
 
 func (q *workerQueue) Kick() {
-	if q.batched == 1 && q.lone() && q.inliner.kick(q.batch.head) {
-		q.add(q.batch.pop())
-	}
+	q.kickInline()
 	if !q.batch.empty() {
 		q.workers.submit(&q.batch)
 	}
 	q.batched = 0
 	q.deliverHere()
+}
+
+// kickInline does a batch of one if nothing else is in flight, and otherwise
+// measures how long the first of a batch takes.
+func (q *workerQueue) kickInline() {
+	if q.batched == 0 || q.unfinished() > q.batched {
+		return
+	}
+	if q.batched == 1 && q.inliner.kick(q.batch.head) {
+		q.add(q.batch.pop())
+		return
+	}
+	q.inliner.leaves(q.batch.head)
 }
 
 // deliverHere gives out what Submit and Kick have finished themselves. A

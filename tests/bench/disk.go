@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -58,18 +59,15 @@ func measureDisk(s *session, mode diskMode) error {
 			if !s.wants(l.name) {
 				continue
 			}
-			exit, err := p.exitCost(s.ctx)
-			if err != nil {
-				return err
-			}
-			profile, err := s.profile(p, l.name, counts)
-			if err != nil {
-				return err
-			}
-			count, ns, err := p.ask(s.ctx, "disk /dev/vda %s %d", l.what, s.settings.Load.Milliseconds())
-			if err := profile(); err != nil {
-				return err
-			}
+			var count, ns float64
+			exit, err := p.around(s.ctx, func() error {
+				finish, err := s.profile(p, l.name, counts)
+				if err != nil {
+					return err
+				}
+				count, ns, err = p.ask(s.ctx, "disk /dev/vda %s %d", l.what, s.settings.Load.Milliseconds())
+				return errors.Join(err, finish())
+			})
 			if err != nil {
 				return err
 			}

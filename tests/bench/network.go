@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -68,18 +69,15 @@ func measureNetwork(s *session, vhost bool) error {
 			if !s.wants(what) {
 				continue
 			}
-			exit, err := p.exitCost(s.ctx)
-			if err != nil {
-				return err
-			}
-			profile, err := s.profile(p, what, counts)
-			if err != nil {
-				return err
-			}
-			count, ns, err := p.ask(s.ctx, "tcp %s:%d %s %d", links[p.vmm].host(), port, what, s.settings.Load.Milliseconds())
-			if err := profile(); err != nil {
-				return err
-			}
+			var count, ns float64
+			exit, err := p.around(s.ctx, func() error {
+				finish, err := s.profile(p, what, counts)
+				if err != nil {
+					return err
+				}
+				count, ns, err = p.ask(s.ctx, "tcp %s:%d %s %d", links[p.vmm].host(), port, what, s.settings.Load.Milliseconds())
+				return errors.Join(err, finish())
+			})
 			if err != nil {
 				return err
 			}

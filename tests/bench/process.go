@@ -140,6 +140,20 @@ func (p *process) exitCost(ctx context.Context) (float64, error) {
 	return ns / count, err
 }
 
+// around calls load between two measurements of an exit, and returns the mean of
+// these.
+func (p *process) around(ctx context.Context, load func() error) (float64, error) {
+	before, err := p.exitCost(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if err := load(); err != nil {
+		return 0, err
+	}
+	after, err := p.exitCost(ctx)
+	return (before + after) / 2, err
+}
+
 // freeze stops the VMM's threads, so that it takes no time from another one.
 func (p *process) freeze() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
 

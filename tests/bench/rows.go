@@ -67,15 +67,15 @@ func groups() []group {
 		{"first", placeHere, []vmm{govmm, qemuPC, qemuMicroVM}, []row{
 			{"first/instruction", "process start to the first instruction", "ms", false, false},
 		}, measureFirst},
-		{"exit-here", placeHere, []vmm{govmm, qemuPC, qemuMicroVM}, []row{
+		{"exit-here", placeHere, []vmm{govmm, qemuPC}, []row{
 			{"exit-here/port", "a write to an unused port", "ns", false, false},
 			{"exit-here/memory", "a write to unused memory space", "ns", false, false},
 		}, measureExits},
-		{"boot", placeCounted, []vmm{govmm, qemuPC, qemuMicroVM}, []row{
+		{"boot", placeCounted, []vmm{govmm, qemuPC}, []row{
 			{"boot/init", "process start to the guest's init", "ms", false, false},
 			{"boot/cpuid", "an exit that the kernel answers (CPUID)", "ns", false, false},
 		}, measureBoot},
-		{"exit", placeCounted, []vmm{govmm, qemuPC, qemuMicroVM}, []row{
+		{"exit", placeCounted, []vmm{govmm, qemuPC}, []row{
 			{"exit/port", "a write to an unused port", "ns", false, false},
 			{"exit/memory", "a write to unused memory space", "ns", false, false},
 		}, measureExits},

@@ -24,14 +24,6 @@ func quick() settings {
 	return settings{Boots: 1, Rounds: 2, Load: 300 * time.Millisecond, Idle: 3 * time.Second}
 }
 
-// assets are the files that guests boot.
-type assets struct {
-	Tiny, First string // of tests/guest, for the Linux boot protocol
-	Kernel      string // Debian's for virtual machines
-	Small       string // an initramfs with guestbench alone
-	Drivers     string // and one with the drivers of virtio devices
-}
-
 // sample is one measurement.
 type sample struct {
 	Row   string
@@ -45,6 +37,7 @@ type session struct {
 	ctx      context.Context
 	log      func(format string, args ...any)
 	dir      string // for files, in memory
+	perf     string // directory for profiles, none if empty
 	assets   assets
 	programs programs
 	settings settings

@@ -22,8 +22,8 @@ const assetsVariable = "GOVMM_INTEGRATION_ASSETS"
 // The files that tests use beside the kernels.
 const (
 	govmmProgram = "govmm"
-	cloudTest    = "cloud-test.img"  // program testinit, the cloud kernel's modules
-	cloudShell   = "cloud-shell.img" // program shellinit, the same modules
+	cloudTest    = "cloud-test.img"   // program testinit, the cloud kernel's modules
+	cloudShell   = "cloud-shell.img"  // program shellinit, the same modules
 	cloudVirtio  = "cloud-virtio.img" // program testinit, the cloud kernel's virtio drivers
 	genericTest  = "generic-test.img"
 	cloudVmlinux = "cloud-vmlinux"       // unpacked, with the PVH note

@@ -45,6 +45,16 @@ func (g *guest) expect(pattern string) []string {
 	return match
 }
 
+// contains waits for a regular expression in all that the guest has printed.
+func (g *guest) contains(pattern string) {
+	g.t.Helper()
+	ctx, cancel := context.WithTimeout(g.t.Context(), waitTime)
+	defer cancel()
+	if err := g.out.contains(ctx, regexp.MustCompile(pattern)); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
 // send types at the console.
 func (g *guest) send(text string) {
 	g.t.Helper()

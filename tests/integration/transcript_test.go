@@ -58,26 +58,41 @@ func (tr *transcript) tail() string {
 
 // expect waits for the first match of re behind that of the last call, and
 // returns it and its submatches.
-func (tr *transcript) expect(ctx context.Context, re *regexp.Regexp) ([]string, error) {
-	for {
-		tr.mu.Lock()
+func (tr *transcript) expect(ctx context.Context, re *regexp.Regexp) (match []string, err error) {
+	err = tr.wait(ctx, re, func() bool {
 		unread := string(tr.text[tr.read:])
 		at := re.FindStringSubmatchIndex(unread)
-		if at != nil {
-			tr.read += at[1]
+		if at == nil {
+			return false
 		}
-		ended, changed := tr.ended, tr.changed
+		tr.read += at[1]
+		match = re.FindStringSubmatch(unread)
+		return true
+	})
+	return match, err
+}
+
+// contains waits for a match of re anywhere, and does not count as reading.
+func (tr *transcript) contains(ctx context.Context, re *regexp.Regexp) error {
+	return tr.wait(ctx, re, func() bool { return re.Match(tr.text) })
+}
+
+// wait waits until found, which it calls with the lock held.
+func (tr *transcript) wait(ctx context.Context, re *regexp.Regexp, found func() bool) error {
+	for {
+		tr.mu.Lock()
+		ok, ended, changed := found(), tr.ended, tr.changed
 		tr.mu.Unlock()
 		switch {
-		case at != nil:
-			return re.FindStringSubmatch(unread), nil
+		case ok:
+			return nil
 		case ended:
-			return nil, fmt.Errorf("the output ended without %q", re)
+			return fmt.Errorf("the output ended without %q", re)
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("no %q: %w", re, context.Cause(ctx))
+			return fmt.Errorf("no %q: %w", re, context.Cause(ctx))
 		}
 	}
 }

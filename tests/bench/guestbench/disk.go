@@ -90,18 +90,15 @@ func (j job) oneByOne(fd int, memory []byte, next func() int64) (result, error) 
 // Linux AIO (include/uapi/linux/aio_abi.h).
 type (
 	control struct { // struct iocb
-		data     uint64
-		key      uint32
-		flags    uint32
-		opcode   uint16
-		priority int16
-		fd       uint32
-		buf      uint64
-		bytes    uint64
-		offset   int64
-		reserved uint64
-		control  uint32
-		eventFD  uint32
+		data   uint64
+		_      [2]uint32 // aio_key, aio_rw_flags
+		opcode uint16
+		_      int16 // aio_reqprio
+		fd     uint32
+		buf    uint64
+		bytes  uint64
+		offset int64
+		_      [2]uint64 // aio_reserved2; aio_flags, aio_resfd
 	}
 	event struct { // struct io_event
 		data, object uint64

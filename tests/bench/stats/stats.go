@@ -4,8 +4,8 @@
 // Measurements are taken in rounds, in each of which every machine has its
 // turn, so that what disturbs the host for longer than a round disturbs all of
 // them alike. Ratios are formed within a round. Medians are given, and with
-// them the spread: half the range of the values, after a quarter of them was
-// left out on either side.
+// them the spread: half the range of the values, of which one in eight is left out
+// on either side. Fewer than eight are all taken.
 package stats
 
 import (
@@ -28,7 +28,7 @@ func Summarize(values []float64) Summary {
 	}
 	sorted := slices.Sorted(slices.Values(values))
 	s := Summary{N: len(sorted), Median: median(sorted)}
-	kept := sorted[len(sorted)/4 : len(sorted)-len(sorted)/4]
+	kept := sorted[len(sorted)/8 : len(sorted)-len(sorted)/8]
 	if width := kept[len(kept)-1] - kept[0]; width > 0 {
 		s.Spread = width / 2 / math.Abs(s.Median)
 	}

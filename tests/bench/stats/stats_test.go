@@ -15,8 +15,8 @@ func TestSummarize(t *testing.T) {
 		{"one", []float64{7}, 7, 0},
 		{"two", []float64{12, 8}, 10, 0.2},
 		{"three, unsorted", []float64{11, 9, 10}, 10, 0.1},
-		{"four drop one on either side", []float64{1, 9, 11, 100}, 10, 0.1},
-		{"eight drop two", []float64{0, 1, 9, 10, 10, 11, 99, 100}, 10, 0.1},
+		{"seven drop none", []float64{1, 9, 10, 10, 10, 11, 19}, 10, 0.9},
+		{"eight drop one on either side", []float64{0, 9, 9, 10, 10, 11, 11, 100}, 10, 0.1},
 		{"equal", []float64{5, 5, 5}, 5, 0},
 		{"zeroes", []float64{0, 0}, 0, 0},
 	} {

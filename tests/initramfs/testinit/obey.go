@@ -93,6 +93,7 @@ func command(line string) (string, error) {
 //	report FACT
 //	cat FILE                        its text on one line
 //	list DIR                        its entries
+//	readlink FILE
 //	random FILE LENGTH              read, as hexadecimal digits
 //	touch LENGTH                    use so much memory, and give it back
 //	poweroff
@@ -115,6 +116,7 @@ func commands() map[string]func(*words) (string, error) {
 		"report":   oneReport,
 		"cat":      cat,
 		"list":     list,
+		"readlink": readlink,
 		"random":   random,
 		"touch":    touch,
 		"poweroff": powerOff,

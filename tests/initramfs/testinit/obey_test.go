@@ -29,7 +29,6 @@ func TestCommandErrors(t *testing.T) {
 		"read a 1 2 3 4":       `["4"] is too much`,
 		"read /nosuch 0 512 1": "no such file",
 		"report nosuch":        `no fact is named "nosuch"`,
-		"port nosuch 1 1":      "no port is named nosuch",
 	} {
 		if _, err := command(line); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", line, err, want)

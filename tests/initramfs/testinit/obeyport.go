@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/govmm/govmm/tests/initramfs/traffic"
 	"golang.org/x/sys/unix"
@@ -18,7 +20,7 @@ func exchangePort(w *words) (string, error) {
 	if err := w.end(); err != nil {
 		return "", err
 	}
-	port, err := openPort(name)
+	port, err := appears(func() (*os.File, error) { return openPort(name) })
 	if err != nil {
 		return "", err
 	}
@@ -46,7 +48,27 @@ func openPort(name string) (*os.File, error) {
 		}
 		return os.NewFile(uintptr(fd), device), nil
 	}
-	return nil, fmt.Errorf("no port is named %s", name)
+	return nil, fmt.Errorf("no port is named %s: %w", name, os.ErrNotExist)
+}
+
+// appears opens a port that need not be there yet: the host tells of ports one
+// by one, when the driver already runs.
+func appears(open func() (*os.File, error)) (*os.File, error) {
+	const interval, limit = 10 * time.Millisecond, 10 * time.Second
+	again, late := time.NewTicker(interval), time.NewTimer(limit)
+	defer again.Stop()
+	defer late.Stop()
+	for {
+		f, err := open()
+		if !errors.Is(err, os.ErrNotExist) {
+			return f, err
+		}
+		select {
+		case <-again.C:
+		case <-late.C:
+			return nil, err
+		}
+	}
 }
 
 // login does at a terminal what a login does: it asks for a name, and for a
@@ -57,7 +79,7 @@ func login(w *words) (string, error) {
 	if err := w.end(); err != nil {
 		return "", err
 	}
-	terminal, err := os.OpenFile(device, os.O_RDWR|unix.O_NOCTTY, 0)
+	terminal, err := appears(func() (*os.File, error) { return os.OpenFile(device, os.O_RDWR|unix.O_NOCTTY, 0) })
 	if err != nil {
 		return "", err
 	}

@@ -45,6 +45,14 @@ func list(w *words) (string, error) {
 	return strings.Join(names, " "), err
 }
 
+func readlink(w *words) (string, error) {
+	name := w.text()
+	if err := w.end(); err != nil {
+		return "", err
+	}
+	return os.Readlink(name)
+}
+
 func random(w *words) (string, error) {
 	name, length := w.text(), w.number()
 	if err := w.end(); err != nil {

@@ -23,7 +23,11 @@ const (
 // one after the other, and waits for the reply to each, at most for limit. It
 // needs a raw socket.
 func Ping(address string, count, size int, limit time.Duration) error {
-	conn, err := net.Dial("ip4:icmp", address)
+	to, err := net.ResolveIPAddr("ip4", address)
+	if err != nil {
+		return fmt.Errorf("ping: %w", err)
+	}
+	conn, err := net.DialIP("ip4:icmp", nil, to)
 	if err != nil {
 		return fmt.Errorf("ping: %w", err)
 	}
@@ -44,7 +48,7 @@ func Ping(address string, count, size int, limit time.Duration) error {
 			return fmt.Errorf("ping: %w", err)
 		}
 		for {
-			n, err := conn.Read(answer)
+			n, _, err := conn.ReadFromIP(answer) // Read would leave the IP header there
 			if err != nil {
 				return fmt.Errorf("ping: request %d of %d: %w", sequence+1, count, err)
 			}

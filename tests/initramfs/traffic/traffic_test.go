@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestPatternAnywhere(t *testing.T) {
@@ -82,6 +83,15 @@ func TestChecksum(t *testing.T) {
 		if got := checksum(test.message); got != test.want {
 			t.Errorf("checksum(% x) = %#x, want %#x", test.message, got, test.want)
 		}
+	}
+}
+
+func TestPing(t *testing.T) {
+	if err := Ping("127.0.0.1", 2, 1001, 10*time.Second); err != nil {
+		t.Errorf("this test needs root: %v", err)
+	}
+	if err := Ping("nosuch", 1, 1, time.Second); err == nil {
+		t.Error("an address that is none has been reached")
 	}
 }
 

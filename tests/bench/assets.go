@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/govmm/govmm/tests/guest"
+	"github.com/govmm/govmm/tests/initramfs"
+	"github.com/govmm/govmm/tests/testhost/host"
+)
+
+// assets are the files that are run and booted.
+type assets struct {
+	Govmm       string
+	Tiny, First string // of tests/guest, for the Linux boot protocol
+	Kernel      string // Debian's for virtual machines
+	Small       string // an initramfs with guestbench alone
+	Drivers     string // and one with the drivers of virtio devices
+}
+
+// assetsIn names the files in a directory.
+func assetsIn(dir string) assets {
+	in := func(name string) string { return filepath.Join(dir, name) }
+	return assets{in("govmm"), in("tiny"), in("first"), in("vmlinuz"), in("small.img"), in("drivers.img")}
+}
+
+// build makes the files. An empty govmm is built from the source, with its
+// symbols if it is to be profiled.
+func (a assets) build(ctx context.Context, govmm string, symbols bool) error {
+	images, err := guest.Build(ctx, "")
+	if err != nil {
+		return err
+	}
+	cloud, err := host.CloudKernel(ctx)
+	if err != nil {
+		return err
+	}
+	if govmm == "" {
+		flags := "-s -w"
+		if symbols {
+			flags = ""
+		}
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags="+flags, "-o", a.Govmm, "github.com/govmm/govmm/cmd/govmm")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("go build: %w\n%s", err, out)
+		}
+	} else if err := copyFile(a.Govmm, govmm); err != nil {
+		return err
+	}
+	for to, from := range map[string]string{a.Tiny: images.Kernel.BzImage, a.First: images.First.BzImage, a.Kernel: cloud.Image} {
+		if err := copyFile(to, from); err != nil {
+			return err
+		}
+	}
+	init, err := initramfs.GoProgram(ctx, "github.com/govmm/govmm/tests/bench/guestbench")
+	if err != nil {
+		return err
+	}
+	modules, err := initramfs.Modules(cloud.Modules, "virtio_pci", "virtio_blk", "virtio_net")
+	if err != nil {
+		return err
+	}
+	files := append(initramfs.Devices(), initramfs.Regular("/init", 0o755, init))
+	if err := initramfs.WriteFile(a.Small, files...); err != nil {
+		return err
+	}
+	return initramfs.WriteFile(a.Drivers, append(files, modules...)...)
+}
+
+// copyTo copies the files to another directory, which may be faster to read.
+func (a assets) copyTo(dir string) (assets, error) {
+	to := assetsIn(dir)
+	for _, f := range [][2]string{
+		{to.Govmm, a.Govmm}, {to.Tiny, a.Tiny}, {to.First, a.First},
+		{to.Kernel, a.Kernel}, {to.Small, a.Small}, {to.Drivers, a.Drivers},
+	} {
+		if err := copyFile(f[0], f[1]); err != nil {
+			return to, err
+		}
+	}
+	return to, nil
+}
+
+func copyFile(to, from string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, info.Mode().Perm())
+}
