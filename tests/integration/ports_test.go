@@ -17,7 +17,7 @@ import (
 func TestPorts(t *testing.T) {
 	const (
 		channel = "org.example.test"
-		length  = 32 * mib
+		length  = 100 * mib
 		seed    = 9
 	)
 	in, toGuest := io.Pipe()
