@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -83,16 +84,17 @@ func (s *session) wants(what string) bool {
 }
 
 // run measures the groups one after the other. One that fails does not keep
-// the others from it.
-func (s *session) run(chosen []group) {
+// the others from it. What is known is given to keep after each.
+func (s *session) run(chosen []group, keep func(results) error) error {
 	for _, g := range chosen {
 		s.group = &g
 		if err := g.measure(s); err != nil {
 			s.results.Failures = append(s.results.Failures, fmt.Sprintf("%s: %v", g.name, err))
 			s.log("%s: %v", g.name, err)
 		}
-		if s.ctx.Err() != nil {
-			return
+		if err := errors.Join(s.ctx.Err(), keep(s.results)); err != nil {
+			return err
 		}
 	}
+	return nil
 }
