@@ -11,10 +11,8 @@ import (
 // 4 KiB on a fast disk 70 µs. Where everything takes longer, as on a nested or
 // a busy host, longer is also short: see record.
 const (
-	// inlineBytes is the largest such request, in bytes, and aloneBytes the
-	// largest that comes alone.
+	// inlineBytes is the largest such request, in bytes.
 	inlineBytes = 64 << 10
-	aloneBytes  = 1 << 20
 
 	// shortWrite is how long a write to the page cache should take. It takes
 	// longer when the host makes writers wait for its disk.
@@ -42,12 +40,11 @@ const (
 // cache while they are short, and an O_DIRECT request that is the only one, if
 // the disk is fast and the guest does not seem to have more. The last saves a
 // third of the latency of a guest that does one request at a time, and would
-// halve the speed of one that does two. Large ones are done here only if they
-// are alone, too: of several, copying would be left to one processor.
+// halve the speed of one that does two.
 type inliner struct {
 	raw   *Raw // nil: nothing is done inline
-	small record
-	large record
+	write record
+	alone record
 	last  time.Time // when the last lone request was done
 }
 
@@ -95,29 +92,22 @@ func (a *record) add(slow bool) {
 }
 
 // recordOf is the record of a request's kind, nil for those that are never done
-// inline or need none, and how long one may take on a fast host.
-func (i *inliner) recordOf(r *Request) (a *record, short time.Duration) {
-	if i.raw == nil || (r.Op != Read && r.Op != Write) {
-		return nil, 0
+// inline or need none.
+func (i *inliner) recordOf(r *Request) *record {
+	switch {
+	case i.raw == nil || (r.Op != Read && r.Op != Write) || r.Bytes() > inlineBytes:
+		return nil
+	case i.raw.direct != nil:
+		return &i.alone
+	case r.Op == Write:
+		return &i.write
 	}
-	short = shortWrite
-	if i.raw.direct != nil {
-		short = shortAlone
-	}
-	switch n := r.Bytes(); {
-	case n > aloneBytes:
-		return nil, 0
-	case n > inlineBytes:
-		return &i.large, short * aloneBytes / inlineBytes
-	case i.raw.direct == nil && r.Op == Read:
-		return nil, 0
-	}
-	return &i.small, short
+	return nil
 }
 
 // leaves notes that a request is handed over which found the queue empty.
 func (i *inliner) leaves(r *Request) {
-	if a, _ := i.recordOf(r); a != nil {
+	if i.recordOf(r) != nil {
 		r.handed = time.Now()
 	}
 }
@@ -129,7 +119,7 @@ func (i *inliner) returns(r *Request) {
 	}
 	took := time.Since(r.handed)
 	r.handed = time.Time{}
-	if a, _ := i.recordOf(r); a != nil {
+	if a := i.recordOf(r); a != nil {
 		a.observe(took)
 	}
 }
@@ -142,14 +132,14 @@ func (i *inliner) submit(r *Request) (done bool) {
 	}
 	switch r.Op {
 	case Read:
-		return r.Bytes() <= inlineBytes && i.raw.tryRead(r)
+		return i.raw.tryRead(r)
 	case Write:
-		if !i.raw.writeCache.Load() || r.Bytes() > inlineBytes || !i.small.good() {
+		if !i.raw.writeCache.Load() || r.Bytes() > inlineBytes || !i.write.good() {
 			return false
 		}
 		start := time.Now()
 		_ = i.raw.Do(r) // which leaves the error in r
-		i.small.add(time.Since(start) > i.small.limit(shortWrite))
+		i.write.add(time.Since(start) > i.write.limit(shortWrite))
 		return true
 	}
 	return false
@@ -157,21 +147,16 @@ func (i *inliner) submit(r *Request) (done bool) {
 
 // kick does a request that is alone in its queue.
 func (i *inliner) kick(r *Request) (done bool) {
-	a, short := i.recordOf(r)
-	if a == nil || r.Op == Write && !i.raw.writeCache.Load() || i.raw.direct == nil && a == &i.small {
+	if i.raw == nil || i.raw.direct == nil || (r.Op != Read && r.Op != Write) ||
+		!i.raw.writeCache.Load() || r.Bytes() > inlineBytes {
 		return false
 	}
 	start := time.Now()
-	if i.raw.direct != nil && start.Sub(i.last) < returnGap || !a.good() {
+	if start.Sub(i.last) < returnGap || !i.alone.good() {
 		return false
-	}
-	if i.raw.direct == nil && r.Op == Read {
-		done = i.raw.tryRead(r)
-		a.add(!done) // what was not in the page cache was looked for in vain
-		return done
 	}
 	_ = i.raw.Do(r)
 	i.last = time.Now()
-	a.add(i.last.Sub(start) > a.limit(short))
+	i.alone.add(i.last.Sub(start) > i.alone.limit(shortAlone))
 	return true
 }
