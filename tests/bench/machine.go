@@ -24,11 +24,12 @@ type disk struct {
 	mode diskMode
 }
 
-// nic is a network interface at a tap, which the VMM makes.
+// nic is a network interface at a tap, which the VMM makes unless it exists.
 type nic struct {
-	tap   string
-	mac   string
-	vhost bool
+	tap    string
+	mac    string
+	vhost  bool
+	exists bool
 }
 
 // command is a command line. XML is the domain file that %XML% in it stands
@@ -69,12 +70,15 @@ func (m machine) xml() string {
 		fmt.Fprintf(&b, "      <source file='%s'/>\n      <target dev='vda' bus='virtio'/>\n    </disk>\n", e(d.file))
 	}
 	if n := m.nic; n != nil {
-		driver := "qemu"
+		driver, managed := "qemu", ""
 		if n.vhost {
 			driver = "vhost"
 		}
+		if n.exists {
+			managed = " managed='no'"
+		}
 		fmt.Fprintf(&b, "    <interface type='ethernet'>\n      <mac address='%s'/>\n      <script path=''/>\n", n.mac)
-		fmt.Fprintf(&b, "      <target dev='%s'/>\n      <model type='virtio'/>\n      <driver name='%s'/>\n    </interface>\n", n.tap, driver)
+		fmt.Fprintf(&b, "      <target dev='%s'%s/>\n      <model type='virtio'/>\n      <driver name='%s'/>\n    </interface>\n", n.tap, managed, driver)
 	}
 	b.WriteString("  </devices>\n</domain>\n")
 	return b.String()

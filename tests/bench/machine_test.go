@@ -9,7 +9,7 @@ import (
 
 func sampleMachine() machine {
 	return machine{memory: 256, kernel: "/k&1", initrd: "/i", cmdline: "quiet 'x'",
-		disk: &disk{"/d,1", diskMode{"none", "native"}}, nic: &nic{"tap7", "52:54:00:00:00:01", true}}
+		disk: &disk{"/d,1", diskMode{"none", "native"}}, nic: &nic{tap: "tap7", mac: "52:54:00:00:00:01", vhost: true}}
 }
 
 // The domain is one that govmm runs without a word.

@@ -86,8 +86,9 @@ func groups() []group {
 		}, measureIdle},
 	}
 	for _, mode := range diskModes() {
-		all = append(all, diskGroup(mode))
+		all = append(all, tinyDiskGroup(mode), diskGroup(mode))
 	}
+	all = append(all, tinyNetworkGroup())
 	for _, driver := range []string{"user", "vhost"} {
 		all = append(all, networkGroup(driver))
 	}
@@ -101,6 +102,24 @@ func diskGroup(mode diskMode) group {
 	for _, l := range diskLoads() {
 		title := fmt.Sprintf("%s, cache=%s io=%s", l.title, mode.cache, mode.io)
 		g.rows = append(g.rows, row{name + "/" + l.name, title, l.unit, true, true})
+	}
+	return g
+}
+
+func tinyDiskGroup(mode diskMode) group {
+	name := "disk-here-" + mode.name()
+	with := fmt.Sprintf("tiny kernel, cache=%s io=%s", mode.cache, mode.io)
+	return tinyGroup(name, with, tinyDiskLoads(), func(s *session) error { return measureTinyDisk(s, mode) })
+}
+
+func tinyNetworkGroup() group {
+	return tinyGroup("net-here", "tiny kernel, tap in user space", tinyNetworkLoads(), measureTinyNetwork)
+}
+
+func tinyGroup(name, with string, loads []tinyLoad, measure func(*session) error) group {
+	g := group{name: name, place: placeHere, vmms: []vmm{govmm, qemuPC}, measure: measure}
+	for _, l := range loads {
+		g.rows = append(g.rows, row{name + "/" + l.name, l.title + ", " + with, l.unit, l.unit != "us", false})
 	}
 	return g
 }
