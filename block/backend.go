@@ -43,6 +43,15 @@ type Backend interface {
 	Close() error
 }
 
+// Briefer is a Backend whose requests may be so short that a vCPU's own thread
+// can do them: where a cache has the data, that takes less time than waking
+// another thread.
+type Briefer interface {
+	// Brief reports whether most requests are, so that Submit and Kick of an
+	// inline queue may be called on such a thread. It does not change.
+	Brief() bool
+}
+
 // Queue takes requests from one submitter and completes them in any order.
 //
 // Submit and Kick are the submitter's: they must not run concurrently with each

@@ -152,6 +152,9 @@ func (d *Raw) ReadOnly() bool { return d.readOnly }
 // Topology implements [Backend].
 func (d *Raw) Topology() Topology { return d.topology }
 
+// Brief implements [Briefer]: the page cache has what was used lately.
+func (d *Raw) Brief() bool { return d.direct == nil }
+
 // WriteCache implements [Backend].
 func (d *Raw) WriteCache() bool { return d.writeCache.Load() }
 

@@ -72,6 +72,21 @@ type QueueResetter interface {
 	EnableQueue(index int, q *queue.Queue) error
 }
 
+// Attender is a device that can serve a queue on the thread of the vCPU that
+// rings its doorbell. Where the work is short, that costs less than waking
+// another thread, and the vCPU finds it done when it goes on.
+type Attender interface {
+	// Attends reports whether the device wants to. If so, the doorbells of its
+	// queues come to Attend and are not signalled by the kernel. It does not
+	// change.
+	Attends() bool
+	// Attend serves a queue for a short time. It is false when there is more to
+	// do, or a goroutine serves the queue already: then the doorbell has to
+	// ring as well. It may be called by several vCPUs at a time, and while the
+	// device is being reset; the transport holds no lock.
+	Attend(queue int) (served bool)
+}
+
 // Activation is what a device and its driver have agreed on.
 type Activation struct {
 	// Features are the negotiated features, a subset of what was offered.

@@ -46,7 +46,7 @@ func TestNoAllocation(t *testing.T) {
 				r.Publish()
 			}
 			serve := func() {
-				n, err := q.take()
+				n, err := q.take(batch)
 				q.kick()
 				if err != nil || n != batch {
 					t.Errorf("%d requests, %v", n, err)

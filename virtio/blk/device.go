@@ -98,11 +98,17 @@ type Device struct {
 	paused   bool
 	features virtio.Features
 	active   []*requestQueue // by queue, nil where there is none
+
+	// attends is whether requests are short enough for vCPUs' threads. They
+	// find the active queues without a lock.
+	attends  bool
+	attended []atomic.Pointer[requestQueue]
 }
 
 var (
 	_ virtio.Device        = (*Device)(nil)
 	_ virtio.QueueResetter = (*Device)(nil)
+	_ virtio.Attender      = (*Device)(nil)
 )
 
 // New makes a disk. The back end's OnResize function is the device's from then
@@ -133,6 +139,10 @@ func New(o Options) (*Device, error) {
 		policy: o.ErrorPolicy, onError: o.OnError, log: o.Log,
 		counters: make([]counters, o.Queues),
 		active:   make([]*requestQueue, o.Queues),
+		attended: make([]atomic.Pointer[requestQueue], o.Queues),
+	}
+	if b, ok := o.Backend.(block.Briefer); ok {
+		d.attends = b.Brief()
 	}
 	copy(d.serial[:], o.Serial)
 	d.cache.init(o.Backend, o.Log)
@@ -241,6 +251,15 @@ func (d *Device) ResetQueue(index int) {
 	d.disable(d.active[index : index+1])
 }
 
+// Attends implements virtio.Attender.
+func (d *Device) Attends() bool { return d.attends }
+
+// Attend implements virtio.Attender.
+func (d *Device) Attend(index int) bool {
+	r := d.attended[index].Load()
+	return r != nil && r.attend()
+}
+
 // enable starts a queue. mu is held.
 func (d *Device) enable(index int, q *queue.Queue) error {
 	r, err := newRequestQueue(d, index, q)
@@ -253,6 +272,7 @@ func (d *Device) enable(index int, q *queue.Queue) error {
 	} else {
 		r.start()
 	}
+	d.attended[index].Store(r)
 	return nil
 }
 
@@ -260,6 +280,7 @@ func (d *Device) enable(index int, q *queue.Queue) error {
 func (d *Device) disable(queues []*requestQueue) {
 	for _, r := range queues {
 		if r != nil {
+			d.attended[r.queue.Index()].Store(nil)
 			r.queue.Stop()
 		}
 	}

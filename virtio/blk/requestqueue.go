@@ -34,12 +34,14 @@ type requestQueue struct {
 	counters   *counters
 	serving    sync.WaitGroup
 
-	// Of the goroutine that serves.
+	// turn is held by who serves: the queue's goroutine, or a vCPU that attends
+	// to its doorbell. What follows is theirs.
+	turn      sync.Mutex
 	free      requestList
 	last      *request // not submitted yet: the next one may follow it
 	submitted bool     // since the last kick
 	answered  bool     // since the last flush, by this goroutine
-	broken    bool     // the driver has been told to reset; serves no more
+	broken    bool     // the driver has been told to reset; nobody serves any more
 	sequence  uint64
 
 	inFlight  atomic.Int64 // bytes
@@ -65,36 +67,74 @@ func newRequestQueue(d *Device, index int, q *queue.Queue) (*requestQueue, error
 }
 
 // start begins to serve the queue.
-func (q *requestQueue) start() {
-	if !q.broken {
-		q.serving.Go(q.serve)
+func (q *requestQueue) start() { q.serving.Go(q.serve) }
+
+// wait waits for the end of serving, which the queue's Pause or Stop brings.
+func (q *requestQueue) wait() {
+	q.serving.Wait()
+	q.turn.Lock() // a vCPU may have been at it
+	defer q.turn.Unlock()
+}
+
+// serve is the queue's goroutine.
+func (q *requestQueue) serve() {
+	for q.work() && q.queue.Wait() {
 	}
 }
 
-// wait waits for the end of serving, which the queue's Pause or Stop brings.
-func (q *requestQueue) wait() { q.serving.Wait() }
-
-func (q *requestQueue) serve() {
-	for {
+// work serves until there is nothing to do. It is false when there never will
+// be.
+func (q *requestQueue) work() bool {
+	q.turn.Lock()
+	defer q.turn.Unlock()
+	for !q.broken {
 		q.queue.DisableNotify()
 		if err := q.drain(); err != nil {
-			q.broken = true
-			q.interrupts.NeedsReset(err)
-			return
+			q.breakDown(err)
+			break
 		}
-		if q.queue.EnableNotify() && !q.blocked() {
-			continue
-		}
-		if !q.queue.Wait() {
-			return
+		if !q.queue.EnableNotify() || q.blocked() {
+			return true
 		}
 	}
+	return false
+}
+
+func (q *requestQueue) breakDown(err error) {
+	q.broken = true
+	q.interrupts.NeedsReset(err)
+}
+
+// attendMost is how many requests a vCPU handles that attends to a doorbell. A
+// driver that has more at a time is served faster by another thread beside it.
+const attendMost = 4
+
+// attend serves the queue on a vCPU's thread for a short time, and reports
+// whether nothing is left to do.
+func (q *requestQueue) attend() bool {
+	if !q.turn.TryLock() {
+		return false
+	}
+	defer q.turn.Unlock()
+	switch {
+	case q.broken || !q.queue.Running():
+		return true
+	case !q.device.cache.inForce() || q.attention.Load():
+		return false // which may take long
+	}
+	n, err := q.take(attendMost)
+	q.kick()
+	if err != nil {
+		q.breakDown(err)
+		return true
+	}
+	return n < attendMost && (!q.queue.EnableNotify() || q.blocked())
 }
 
 // drain takes what is available.
 func (q *requestQueue) drain() error {
 	for {
-		n, err := q.take()
+		n, err := q.take(batch)
 		q.kick()
 		if err != nil || n < batch {
 			return err
@@ -102,10 +142,10 @@ func (q *requestQueue) drain() error {
 	}
 }
 
-// take handles up to batch requests, and returns how many there were.
-func (q *requestQueue) take() (n int, err error) {
+// take handles up to most requests, and returns how many there were.
+func (q *requestQueue) take(most int) (n int, err error) {
 	q.retry()
-	for ; n < batch && !q.blocked(); n++ {
+	for ; n < most && !q.blocked(); n++ {
 		c, err := q.queue.Pop()
 		if c == nil {
 			return n, err

@@ -16,7 +16,8 @@
 //
 // A guest's write to a queue's doorbell becomes the signal of an eventfd inside
 // KVM where the machine can do that, and goes by way of the registers' handler
-// where it cannot. Either way it ends at the queue's queue.Doorbell.
+// where it cannot. Either way it ends at the queue's queue.Doorbell, unless the
+// device attends to it on the vCPU's thread (virtio.Attender).
 //
 // A driver that breaks a rule of the specification is told by
 // DEVICE_NEEDS_RESET, with a line in the log, where the device cannot go on. A

@@ -47,6 +47,7 @@ type Options struct {
 type Function struct {
 	*pci.Config
 	device  virtio.Device
+	attend  virtio.Attender // the device, or nil
 	memory  *memory.Memory
 	log     *bus.GuestLog
 	msix    *pci.MSIX // nil without
@@ -117,6 +118,9 @@ func build(o Options) (*Function, error) {
 		modern: !o.NoModern,
 		queues: make([]*queue.Queue, len(sizes)),
 		live:   make([]atomic.Pointer[queue.Doorbell], len(sizes)),
+	}
+	if a, ok := o.Device.(virtio.Attender); ok && a.Attends() {
+		f.attend = a
 	}
 	f.offered = offer(o.Device, f.modern) &^ o.Withhold
 	f.s.Queues = make([]queue.Config, len(sizes))

@@ -133,7 +133,9 @@ func (f *Function) activate() {
 // rings once, for buffers that are there already. mu is held.
 func (f *Function) serve(index int) {
 	f.live[index].Store(f.bells[index])
-	f.events.bind(index)
+	if f.attend == nil {
+		f.events.bind(index)
+	}
 	f.bells[index].Ring()
 }
 

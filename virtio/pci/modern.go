@@ -108,12 +108,15 @@ func (f *Function) writeDeviceConfig(offset uint64, data []byte) {
 	f.device.WriteConfig(offset, data)
 }
 
-// notify rings the doorbell of a queue, if the device serves it.
+// notify rings the doorbell of a queue, if the device serves it and does not do
+// so here and now.
 func (f *Function) notify(index uint64) {
 	if index >= uint64(len(f.live)) {
 		return
 	}
-	if bell := f.live[index].Load(); bell != nil {
-		bell.Ring()
+	bell := f.live[index].Load()
+	if bell == nil || f.attend != nil && f.attend.Attend(int(index)) {
+		return
 	}
+	bell.Ring()
 }

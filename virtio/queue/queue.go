@@ -254,6 +254,9 @@ func (q *Queue) DisableNotify() {
 	}
 }
 
+// Running reports whether the queue is neither paused nor stopped nor dead.
+func (q *Queue) Running() bool { return q.phase.Load() == running }
+
 // Wait blocks until the doorbell has rung since the last call, and returns
 // false when the queue is not running, or its doorbell is closed. It may return
 // true for no reason.

@@ -4,8 +4,10 @@
 // Measurements are taken in rounds, in each of which every machine has its
 // turn, so that what disturbs the host for longer than a round disturbs all of
 // them alike. Ratios are formed within a round. Medians are given, and with
-// them the spread: half the range of the values, of which one in eight is left out
-// on either side. Fewer than eight are all taken.
+// them the spread: half the width of the interval that holds the true median
+// with a probability of 95%, whatever the distribution (the order statistics
+// that the binomial distribution gives). Fewer than six values are too few for
+// that; then it is half their range.
 package stats
 
 import (
@@ -28,11 +30,29 @@ func Summarize(values []float64) Summary {
 	}
 	sorted := slices.Sorted(slices.Values(values))
 	s := Summary{N: len(sorted), Median: median(sorted)}
-	kept := sorted[len(sorted)/8 : len(sorted)-len(sorted)/8]
+	drop := outside(len(sorted))
+	kept := sorted[drop : len(sorted)-drop]
 	if width := kept[len(kept)-1] - kept[0]; width > 0 {
 		s.Spread = width / 2 / math.Abs(s.Median)
 	}
 	return s
+}
+
+// outside is how many of n sorted values are outside of the interval, on either
+// side: the most for which the true median is below the interval, or above it,
+// with a probability of at most 2.5%. Each value is below the true median with
+// a probability of one half.
+func outside(n int) int {
+	const tail = 0.025
+	probability := math.Exp2(-float64(n)) // of i values below it
+	sum := probability
+	for i := 0; i < n/2; i++ {
+		if probability *= float64(n-i) / float64(i+1); sum+probability > tail {
+			return i
+		}
+		sum += probability
+	}
+	return 0
 }
 
 func median(sorted []float64) float64 {

@@ -15,14 +15,23 @@ func TestSummarize(t *testing.T) {
 		{"one", []float64{7}, 7, 0},
 		{"two", []float64{12, 8}, 10, 0.2},
 		{"three, unsorted", []float64{11, 9, 10}, 10, 0.1},
-		{"seven drop none", []float64{1, 9, 10, 10, 10, 11, 19}, 10, 0.9},
-		{"eight drop one on either side", []float64{0, 9, 9, 10, 10, 11, 11, 100}, 10, 0.1},
+		{"eight drop none", []float64{1, 9, 10, 10, 10, 10, 11, 19}, 10, 0.9},
+		{"nine drop one on either side", []float64{0, 9, 9, 10, 10, 10, 11, 11, 100}, 10, 0.1},
 		{"equal", []float64{5, 5, 5}, 5, 0},
 		{"zeroes", []float64{0, 0}, 0, 0},
 	} {
 		s := Summarize(test.values)
 		if s.N != len(test.values) || s.Median != test.median || math.Abs(s.Spread-test.spread) > 1e-9 {
 			t.Errorf("%s: %+v, want median %v and spread %v", test.name, s, test.median, test.spread)
+		}
+	}
+}
+
+// The numbers are those of tables of confidence intervals for the median.
+func TestOutside(t *testing.T) {
+	for n, want := range map[int]int{1: 0, 2: 0, 5: 0, 6: 0, 8: 0, 9: 1, 11: 1, 12: 2, 15: 3, 17: 4, 20: 5, 50: 17} {
+		if got := outside(n); got != want {
+			t.Errorf("outside(%d) = %d, want %d", n, got, want)
 		}
 	}
 }

@@ -1,13 +1,14 @@
 /* What requests of virtio devices cost: disk-bench and net-bench, with virtio=modern irq=msix. The
    loops are short, since on some hosts each of their instructions costs a microsecond: descriptors
    stand ready, and a request is a few stores. Waiting is what an operating system does: halt until
-   the interrupt.
+   the interrupt; wait=poll looks again and again instead, and wants no interrupt.
 
    op=    read or write; of net-bench send, receive or echo
    order= random or linear
    size=  bytes of a request or a frame
    depth= requests at a time
-   n=     requests */
+   n=     requests
+   wait=  halt for the interrupt, as an operating system does, or poll */
 #include "virtio.h"
 
 #define ENTRIES 256		    /* of a ring; a device may have fewer */
@@ -28,6 +29,8 @@ struct areas {
 } __attribute__((aligned(4096)));
 
 static volatile struct areas areas[2] __attribute__((noinit));
+
+static bool polls; /* then the event index stays where the device never comes, as far as it can */
 
 struct ring {
 	volatile struct areas *at;
@@ -75,6 +78,11 @@ static void ring_kick(struct ring *r)
 /* Waits until so many more chains are used than were taken. */
 static void ring_wait(struct ring *r, unsigned more)
 {
+	if (polls) {
+		while ((uint16_t)(r->at->used_index - r->taken) < more)
+			continue;
+		return;
+	}
 	r->at->avail[r->size] = (uint16_t)(r->taken + more - 1);
 	__sync_synchronize();
 	cli();
@@ -89,6 +97,7 @@ static struct virtio *bench_open(unsigned type)
 	if (!check(v && v->msix && v->common, "device", "there is none with virtio=modern irq=msix"))
 		return NULL;
 	virtio_irq_on(v);
+	polls = option_has("wait", "poll");
 	return virtio_negotiate(v, 0) && check(v->features & F_EVENT_INDEX, "event-index", "not offered") ? v : NULL;
 }
 
