@@ -240,6 +240,8 @@ func (v *Devices) setDisplayDefaults() {
 			continue
 		case "qxl":
 			fill(&m.VRAM, 65536)
+		case "vga":
+			fill(&m.VRAM, 16384) // the next power of 2 from the document's, as later versions have it
 		default:
 			fill(&m.VRAM, 9216)
 		}

@@ -46,11 +46,12 @@ type Disk struct {
 	Source     *DiskSource
 	BlockIO    *BlockIO // newer than the document
 	Target     DiskTarget
-	BootOrder  uint // from 1; 0 for none
+	BootOrder  uint // from 1, the lowest first; 0 for none; see Domain.BootOrder
 	Encryption *Encryption
 	ReadOnly   bool // not in the document, yet in every real CD-ROM
 	Shareable  bool
 	Serial     string
+	WWN        WWN // newer than the document; for disks on IDE
 }
 
 // SourcePath returns the path of the file, block device or folder, empty for other disks and for
@@ -70,6 +71,25 @@ func (d *Disk) SourcePath() string {
 	return ""
 }
 
+// Removable reports whether the disk is a drive whose medium can be changed.
+func (d *Disk) Removable() bool { return d.Device == DeviceCDROM || d.Device == DeviceFloppy }
+
+// HasMedium reports whether there is something in the drive when the guest starts. A hard disk
+// always has.
+func (d *Disk) HasMedium() bool {
+	if !d.Removable() {
+		return true
+	}
+	if d.Source == nil || d.Target.Tray == TrayOpen {
+		return false
+	}
+	switch d.Type {
+	case DiskFile, DiskBlock, DiskDir, "":
+		return d.SourcePath() != ""
+	}
+	return true
+}
+
 // DiskDriver is the element driver within disk.
 type DiskDriver struct {
 	Elem
@@ -77,7 +97,7 @@ type DiskDriver struct {
 	Type        string // format of the image
 	Cache       string // default, none, writethrough or writeback; newer: directsync, unsafe
 	ErrorPolicy string // stop, ignore or enospace; newer: report
-	IO          string // threads or native; newer: io_uring
+	IO          string // threads or native; newer: io_uring, which native uses as well
 
 	// Newer than the document.
 	Discard      string // unmap, which gives what the guest discards back to the host, or ignore
@@ -95,7 +115,19 @@ type DiskSource struct {
 	Protocol string // nbd, rbd or sheepdog
 	Name     string // image, or export
 	Hosts    []*DiskHost
+
+	StartupPolicy StartupPolicy // newer than the document
 }
+
+// StartupPolicy is what to do when the source of a CD-ROM or floppy drive is not there.
+type StartupPolicy string
+
+// The values of StartupPolicy. An absent one means mandatory.
+const (
+	StartupMandatory StartupPolicy = "mandatory" // fail
+	StartupRequisite StartupPolicy = "requisite" // fail at the start, drop it when the domain is moved
+	StartupOptional  StartupPolicy = "optional"  // start with an empty drive
+)
 
 // DiskHost is an element host within a disk's source.
 type DiskHost struct {
@@ -114,9 +146,19 @@ type BlockIO struct {
 
 // DiskTarget is the element target within disk.
 type DiskTarget struct {
-	Dev string
-	Bus Bus
+	Dev  string
+	Bus  Bus
+	Tray Tray // newer than the document
 }
+
+// Tray is the state of a CD-ROM or floppy drive's tray when the guest starts.
+type Tray string
+
+// The values of Tray. An absent one means closed.
+const (
+	TrayOpen   Tray = "open" // there is no medium
+	TrayClosed Tray = "closed"
+)
 
 // Encryption is the element encryption within disk.
 type Encryption struct {
@@ -141,12 +183,14 @@ func (d *Disk) code(c *coder) {
 	c.group("target", func(c *coder) {
 		c.attr("dev").required().str(&d.Target.Dev)
 		enum(c.attr("bus"), &d.Target.Bus, BusIDE, BusFDC, BusSCSI, BusVirtio, BusXen, BusUSB, BusUML, BusSATA, "sd", "none")
+		enum(c.attr("tray"), &d.Target.Tray, TrayOpen, TrayClosed)
 	})
 	codeBoot(c, &d.BootOrder)
 	child(c, "encryption", &d.Encryption)
 	c.flag("readonly", &d.ReadOnly)
 	c.flag("shareable", &d.Shareable)
 	c.leaf("serial").str(&d.Serial)
+	value(c.leaf("wwn"), &d.WWN, ParseWWN, WWN.String)
 	d.codeInfo(c)
 }
 
@@ -177,6 +221,7 @@ func (s *DiskSource) code(c *coder) {
 	enum(c.attr("protocol"), &s.Protocol, "nbd", "rbd", "sheepdog",
 		"gluster", "iscsi", "http", "https", "ftp", "ftps", "tftp", "vxhs", "nfs", "ssh")
 	c.attr("name").str(&s.Name)
+	enum(c.attr("startupPolicy"), &s.StartupPolicy, StartupMandatory, StartupRequisite, StartupOptional)
 	children(c, "host", &s.Hosts)
 }
 

@@ -27,8 +27,8 @@ type Domain struct {
 	VCPU          VCPU
 	CPUTune       *CPUTune
 
-	Bootloader     string // host bootloader's path; for Xen
-	BootloaderArgs string
+	Bootloader     string // path of a program of the host that finds kernel and initrd in the first hard disk
+	BootloaderArgs string // its arguments, before the disk's path
 
 	OS       *OS
 	SysInfo  *SysInfo

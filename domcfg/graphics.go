@@ -1,6 +1,7 @@
 package domcfg
 
 import (
+	"math/bits"
 	"strconv"
 	"time"
 )
@@ -138,10 +139,20 @@ type Video struct {
 // VideoModel is the element model within video.
 type VideoModel struct {
 	Type    string // vga, cirrus, vmvga, xen, vbox or qxl; newer: virtio, bochs, none and others
-	VRAM    KiB    // 0 for the model's own
+	VRAM    KiB    // 0 for the model's own, which SetDefaults fills in
 	Heads   uint   // screens; 0 for 1
 	Accel3D YesNo
 	Accel2D YesNo
+}
+
+// VRAMBytes returns the size of the video memory in bytes, rounded up to a power of 2 as a PCI region
+// needs it. It is 0 for the model's own size.
+func (m VideoModel) VRAMBytes() uint64 {
+	n := min(m.VRAM, maxKiB).Bytes()
+	if n&(n-1) == 0 {
+		return n
+	}
+	return 1 << bits.Len64(n)
 }
 
 func (v *Video) code(c *coder) {

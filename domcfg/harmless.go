@@ -1,28 +1,45 @@
 package domcfg
 
+import "slices"
+
 // harmless is the table of what is part of the document and valid, but has no effect here. Each is
 // told in a warning.
 func harmless() []rule {
+	const direct = "ignored: the domain is started in its kernel, without firmware"
 	return []rule{
 		{path: "@type", value: is("qemu"), reason: `runs on KVM, as type="kvm" does`},
 		{path: "@id", reason: "ignored: only a running domain has an id"},
-		{path: "os/boot", when: hasKernel, reason: "ignored: the domain boots its <kernel> directly"},
-		{path: "os/bootmenu", when: hasKernel, reason: "ignored: the domain boots its <kernel> directly"},
+		{path: "os/loader@readonly", value: is("no"), reason: "ignored: the guest cannot change its firmware"},
+		{path: "os/boot", when: bootsDirectly, reason: direct},
+		{path: "os/boot", when: repeatedClass, reason: "ignored: this class of devices stands before"},
+		{path: "os/bootmenu", when: bootsDirectly, reason: direct},
+		{path: "os/bootmenu@timeout", when: func(_ *Domain, n *node) bool { return n.value("enable") != "yes" }, reason: "ignored: there is no menu"},
+		{path: "os/bios", when: bootsDirectly, reason: direct},
+		{path: "os/bios@useserial", value: is("yes"), when: func(d *Domain, _ *node) bool { return !d.Devices.hasSerial() },
+			reason: "ignored: there is no serial port"},
+		{path: "bootloader_args", when: func(d *Domain, _ *node) bool { return d.Bootloader == "" }, reason: "ignored: they are for a <bootloader>, and there is none"},
 		{path: "sysinfo", when: func(d *Domain, _ *node) bool { return d.OS.SMBIOSMode != SMBIOSSysinfo },
 			reason: `ignored: <smbios mode="sysinfo"/> in <os> would make use of it`},
 		{path: "sysinfo/bios/entry@name", value: not("vendor", "version", "date", "release"), reason: "ignored: no such field in the SMBIOS block"},
 		{path: "sysinfo/system/entry@name", value: not("manufacturer", "product", "version", "serial", "uuid", "sku", "family"),
+			reason: "ignored: no such field in the SMBIOS block"},
+		{path: "sysinfo/baseBoard/entry@name", value: not("manufacturer", "product", "version", "serial", "asset", "location"),
+			reason: "ignored: no such field in the SMBIOS block"},
+		{path: "sysinfo/chassis/entry@name", value: not("manufacturer", "version", "serial", "asset", "sku"),
 			reason: "ignored: no such field in the SMBIOS block"},
 		{path: "currentMemory", when: func(d *Domain, _ *node) bool { return d.CurrentMemory > d.Memory },
 			reason: "more than <memory> is lowered to that"},
 		{path: "currentMemory", when: withoutBalloon, reason: "without effect: there is no memory balloon to take the rest"},
 		{path: "cputune/vcpupin@vcpu", when: beyondVCPUs, reason: "ignored: the domain has no such CPU"},
 		{path: "devices/emulator", reason: "ignored: govmm is the machine and runs no other program"},
-		{path: "devices/disk/boot", when: hasKernel, reason: "ignored: the domain boots its <kernel> directly"},
-		{path: "devices/interface/boot", when: hasKernel, reason: "ignored: the domain boots its <kernel> directly"},
+		{path: "devices/disk/boot", when: bootsDirectly, reason: direct},
+		{path: "devices/interface/boot", when: bootsDirectly, reason: direct},
 		{path: "devices/interface/driver@rx_queue_size", reason: "ignored: the queues have a size of their own"},
 		{path: "devices/interface/driver@tx_queue_size", reason: "ignored: the queues have a size of their own"},
+		{path: "devices/disk/driver@discard", value: is("unmap"), when: offVirtio, reason: "ignored: only a disk on virtio passes on what the guest discards"},
+		{path: "devices/disk/driver@packed", value: is("on"), when: offVirtio, reason: "ignored: only a disk on virtio has virtqueues"},
 		{path: "devices/disk/driver@detect_zeroes", value: not("off"), reason: "ignored: zeroes are written as they come"},
+		{path: "devices/disk/wwn", when: func(d *Domain, n *node) bool { return !hardDiskOnIDE(d, n) }, reason: "ignored: only a hard disk on IDE shows it"},
 		{path: "devices/disk/serial", when: longSerial, reason: "the guest sees only the first 20 characters"},
 		{path: "devices/interface/target@dev", value: reservedIfName, when: func(_ *Domain, n *node) bool { return n.value("managed") != "no" },
 			reason: "ignored: names with vnet and vif are given out, not taken"},
@@ -30,10 +47,7 @@ func harmless() []rule {
 			reason: `ignored: it is only for type="ethernet"`},
 		{path: "devices/interface/script", when: parentAttrIs("type", "network", "bridge", "user", "direct", "mcast", "server", "client"),
 			reason: `ignored: a script is only run for type="ethernet"`},
-		{path: "devices/controller", when: boardController,
-			reason: "ignored: the board has this controller when a device needs it, and none does"},
-		{path: "devices/input", when: func(d *Domain, n *node) bool { return !notPS2(d, n) },
-			reason: "ignored: there is no PS/2 mouse or keyboard, and without a display nothing would move it"},
+		{path: "devices/controller", when: idleUSB, reason: "ignored: there is no USB controller, and nothing that needs one"},
 		{path: "devices/console@tty", reason: "ignored: it is told to the user, not taken"},
 		{path: "devices/serial/source@path", when: parentAttrIs("type", "pty"), reason: "ignored: the pty's name is given by the host"},
 		{path: "devices/console/source@path", when: parentAttrIs("type", "pty"), reason: "ignored: the pty's name is given by the host"},
@@ -42,7 +56,21 @@ func harmless() []rule {
 	}
 }
 
-func hasKernel(d *Domain, _ *node) bool { return d.OS.Kernel != "" }
+func bootsDirectly(d *Domain, _ *node) bool { return d.BootsDirectly() }
+
+// hasSerial reports whether there is a serial port, also one that the first console brings with it.
+func (v *Devices) hasSerial() bool {
+	return len(v.Serials) > 0 || len(v.Consoles) > 0 && v.Consoles[0].IsSerial()
+}
+
+// repeatedClass reports whether an element boot in os names what one before it does.
+func repeatedClass(d *Domain, n *node) bool {
+	first := slices.IndexFunc(d.OS.Boot, func(b *BootDev) bool { return b.Dev == n.value("dev") })
+	return first < max(n.index, 1)-1
+}
+
+// offVirtio is about the element driver of a disk.
+func offVirtio(d *Domain, n *node) bool { return diskOf(d, n.parent).Bus() != BusVirtio }
 
 // withoutBalloon reports whether the guest is to be left with less memory and nothing takes it.
 func withoutBalloon(d *Domain, _ *node) bool {
@@ -50,18 +78,19 @@ func withoutBalloon(d *Domain, _ *node) bool {
 	return d.CurrentMemory < d.Memory && len(b) > 0 && b[0].Model == "none"
 }
 
-// longSerial reports whether a serial number is longer than what a virtio disk can tell the guest
-// (VIRTIO_BLK_T_GET_ID).
+// longSerial reports whether a serial number is longer than what a disk can tell the guest: 20
+// characters on virtio (VIRTIO_BLK_T_GET_ID) and on IDE (ATA IDENTIFY DEVICE, words 10 to 19).
 func longSerial(d *Domain, n *node) bool {
 	k := diskOf(d, n.parent)
-	return k.Bus() == BusVirtio && len(k.Serial) > 20
+	return (k.Bus() == BusVirtio || k.Bus() == BusIDE) && len(k.Serial) > 20
 }
 
 // diskOf returns the disk of an element disk.
 func diskOf(d *Domain, n *node) *Disk { return d.Devices.Disks[max(n.index, 1)-1] }
 
-func boardController(d *Domain, n *node) bool {
-	return !unusedController(d, n) && n.value("model") != "none" && n.value("type") != string(ControllerVirtioSerial)
+// idleUSB reports whether a controller is a USB one that is accepted because nothing is on it.
+func idleUSB(d *Domain, n *node) bool {
+	return n.value("type") == string(ControllerUSB) && n.value("model") != "none" && !otherController(d, n)
 }
 
 func beyondVCPUs(d *Domain, n *node) bool {
@@ -77,17 +106,16 @@ func newerHarmless() []rule {
 		{path: "seclabel", reason: "security labels are the business of what starts govmm"},
 		{path: "pm", reason: "the guest is offered no sleep states"},
 		{path: "on_lockfailure", reason: "there is no lock manager"},
-		{path: "sysinfo/*", reason: "the block is not in the document"},
+		{path: "sysinfo/*", reason: "no SMBIOS block is made of it"},
 		{path: "devices/*/seclabel", reason: "security labels are the business of what starts govmm"},
 		{path: "devices/*/source/seclabel", reason: "security labels are the business of what starts govmm"},
 		{path: "devices/audio", reason: "it is the host end of sound cards, and there is none"},
 		{path: "devices/disk/backingStore", reason: "the image itself names what is behind it"},
-		{path: "devices/disk/wwn", reason: "only disks on SCSI, SATA and IDE show it"},
 		{path: "devices/disk/vendor", reason: "only disks on SCSI show it"},
 		{path: "devices/disk/product", reason: "only disks on SCSI show it"},
 	}
 	for _, p := range []string{
-		"metadata", "perf", "memory@dumpCore", "vcpu@placement", "os/bootmenu@timeout",
+		"metadata", "perf", "memory@dumpCore", "vcpu@placement", "os@firmware",
 		"os/loader@*", "os/type@*", "cpu@check", "cpu@migratable", "cpu/model@fallback",
 		"cpu/topology@dies", "cpu/topology@clusters", "cpu@deprecated_features",
 		"features/hap@state", "features/vmport@state", "features/vmport", "features/ioapic",
@@ -97,7 +125,7 @@ func newerHarmless() []rule {
 		"devices/disk/driver@ioeventfd", "devices/disk/driver@event_idx",
 		"devices/disk/driver@iommu", "devices/disk/driver@ats", "devices/disk/driver@rerror_policy",
 		"devices/disk/driver@max_bufsize", "devices/disk/driver@discard_no_unref", "devices/disk/driver/*",
-		"devices/disk/target@tray", "devices/disk/source@index", "devices/disk/source@startupPolicy",
+		"devices/disk/source@index",
 		"devices/disk/source/privateData", "devices/disk/source/snapshot", "devices/disk/source/config",
 		"devices/disk/source/address", "devices/disk/encryption@engine", "devices/disk/encryption/secret@usage",
 		"devices/disk/encryption/cipher", "devices/disk/encryption/ivgen", "devices/disk/alias",

@@ -28,12 +28,13 @@ type Interface struct {
 	TargetDev   string       // name of the host's tap or macvtap
 	Model       string
 	Driver      *InterfaceDriver
-	BootOrder   uint
+	BootOrder   uint // as for disks
 
 	// Newer than the document.
 	TargetManaged YesNo  // ethernet: no for a tap that exists; said either way, no script is the default
 	LinkState     string // up or down: the cable
 	MTU           uint   // bytes, 68 to 65535; 0 for the host's
+	ROM           *ROM
 }
 
 // IsVirtio reports whether the NIC is a virtio one. Its name's case does not count.
@@ -49,6 +50,29 @@ func (i *Interface) nameGivenOut() bool {
 // writes for later versions, which have no default.
 func (i *Interface) runsDefaultScript() bool {
 	return i.Type == InterfaceEthernet && i.Script == nil && i.TargetManaged == ""
+}
+
+// OptionROM returns the image that lets the firmware boot from the NIC: its path, empty for the one
+// that such a NIC usually has. It is false for a NIC that shall show none.
+func (i *Interface) OptionROM() (file string, shown bool) {
+	r := i.ROM
+	switch {
+	case r == nil:
+		return "", true
+	case r.Enabled == No || r.Bar == Off:
+		return "", false
+	case r.File == nil:
+		return "", true
+	}
+	return *r.File, *r.File != ""
+}
+
+// ROM is the element rom within interface: the NIC's option ROM. It is newer than the document.
+type ROM struct {
+	Elem
+	Enabled YesNo   // no for none
+	Bar     OnOff   // off to hide it from the guest
+	File    *string // path, empty for none; nil for the usual one
 }
 
 // InterfaceSource is the element source within interface. Which fields count depends on the type.
@@ -131,7 +155,14 @@ func (i *Interface) code(c *coder) {
 	codeBoot(c, &i.BootOrder)
 	c.group("link", func(c *coder) { enum(c.attr("state"), &i.LinkState, "up", "down") })
 	c.group("mtu", func(c *coder) { number(c.attr("size").required(), &i.MTU, 68, 65535) })
+	child(c, "rom", &i.ROM)
 	i.codeInfo(c)
+}
+
+func (r *ROM) code(c *coder) {
+	c.attr("enabled").yesNo(&r.Enabled)
+	c.attr("bar").onOff(&r.Bar)
+	c.attr("file").text(&r.File)
 }
 
 func (v *VirtualPort) code(c *coder) {

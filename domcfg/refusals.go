@@ -17,17 +17,17 @@ func refusals() []rule {
 		{path: "@type", value: is("lxc"), reason: "reserved to LXC; govmm runs the domain types kvm and qemu"},
 		{path: "@type", value: not("kvm", "qemu"), reason: "another hypervisor's; govmm runs the domain types kvm and qemu"},
 
-		{path: "os", when: noKernel, reason: "without <kernel> the domain boots through firmware, which is " + later},
 		{path: "os/type", value: is("linux", "xen", "xenpvh"), reason: xen},
 		{path: "os/type", value: not("hvm", "linux", "xen", "xenpvh"), reason: "reserved to containers and UML; govmm runs hvm"},
 		{path: "os/type@arch", value: not("x86_64", "i686"), reason: "govmm runs x86_64 and i686"},
 		{path: "os/type@machine", value: func(m string) bool { return !isPC(m) }, reason: "the machine is " + later + "; pc and pc-* are"},
-		{path: "os/loader", reason: "firmware is " + later},
-		{path: "os/smbios@mode", value: not("emulate"), reason: "SMBIOS values from elsewhere are " + later},
-		{path: "bootloader", reason: xen},
-		{path: "bootloader_args", reason: xen},
+		{path: "os/loader@type", value: is("pflash"), reason: `newer than the format's document: flash for firmware is ` + later +
+			`; type="rom" takes an image that has all in it`},
+		{path: "os/loader@secure", value: is("yes"), reason: "newer than the format's document: firmware in system management mode is " + later},
 
 		{path: "sysinfo@type", value: not("smbios"), reason: later},
+		{path: "sysinfo/*/entry", when: unfitEntry,
+			reason: "SMBIOS strings of over 4096 bytes, or of other than printable ASCII characters, are " + later},
 
 		{path: "memoryBacking/hugepages", reason: "huge pages are " + later},
 		{path: "blkiotune/weight", reason: cgroups},
@@ -76,18 +76,20 @@ func diskRefusals() []rule {
 		{path: "devices/disk@type", value: is("dir"), reason: "folders as disks are " + later},
 		{path: "devices/disk@type", value: is("network"), reason: "network disks are " + later},
 		{path: "devices/disk@type", value: not("file", "block", "dir", "network"), reason: "this kind of disk is " + later + "; file and block are"},
-		{path: "devices/disk@device", value: is("cdrom"), reason: "CD-ROM drives are " + later},
-		{path: "devices/disk@device", value: is("floppy"), reason: "floppy drives are " + later},
 		{path: "devices/disk@device", value: is("lun"), reason: "passing SCSI commands on is " + later},
-		{path: "devices/disk/target@bus", value: not("virtio"), when: plainDisk, reason: "disks on this bus are " + later + "; those on virtio are"},
-		{path: "devices/disk/target@dev", when: namedOffVirtio,
-			reason: "a disk that has this name and no bus is on one that is " + later + `; bus="virtio" is honoured`},
+		{path: "devices/disk/target@bus", value: not("ide", "virtio", "fdc"), when: otherDisk,
+			reason: "disks on this bus are " + later + "; those on ide, virtio and fdc are"},
+		{path: "devices/disk/target@dev", when: namedElsewhere,
+			reason: "a disk that has this name and no bus is on one that is " + later + `; bus="ide" is honoured`},
+		{path: "devices/disk/readonly", when: hardDiskOnIDE, reason: "a hard disk on IDE cannot be write-protected; one on virtio can"},
+		{path: "devices/disk/source@startupPolicy", value: is("optional"), when: func(_ *Domain, n *node) bool { return !is("cdrom", "floppy")(n.parent.value("device")) },
+			reason: "leaving out a disk whose image is not there is " + later + "; leaving a CD-ROM or floppy drive empty is"},
 		{path: "devices/disk/driver@name", value: not("qemu"), reason: "this driver is " + later + "; qemu is"},
 		{path: "devices/disk/driver@type", value: not("raw"), when: func(_ *Domain, n *node) bool { return n.parent.value("type") != "dir" },
 			reason: "this image format is " + later + "; raw is"},
 		{path: "devices/disk/driver@cache", value: is("directsync", "unsafe"), reason: "this cache mode is " + later + "; none, writethrough and writeback are"},
-		{path: "devices/disk/driver@io", value: is("io_uring"), reason: "this word is " + later + `; native, which uses io_uring, is`},
-		{path: "devices/disk/blockio@physical_block_size", reason: "a physical block size other than the host's is " + later},
+		{path: "devices/disk/blockio@logical_block_size", value: not("512"), when: func(d *Domain, n *node) bool { return diskOf(d, n.parent).Bus() != BusVirtio },
+			reason: "only a disk on virtio can have other blocks than its kind has"},
 		{path: "devices/disk/encryption", reason: "encrypted images are " + later},
 	}
 }
@@ -103,9 +105,6 @@ func interfaceRefusals() []rule {
 		{path: "devices/interface/model@type", value: func(m string) bool { return !strings.EqualFold(m, "virtio") }, reason: "this NIC is " + later + "; virtio is"},
 		{path: "devices/interface/script@path", value: not(""), when: parentAttrIs("type", "ethernet"), reason: "scripts are " + later + "; an empty path runs none"},
 		{path: "devices/interface/virtualport", reason: "virtual ports are " + later},
-		{path: "devices/interface/link@state", value: is("down"), reason: "a link that is down is " + later},
-		{path: "devices/interface/driver/host@*", value: is("off"), reason: "turning an offload off is " + later},
-		{path: "devices/interface/driver/guest@*", value: is("off"), reason: "turning an offload off is " + later},
 	}
 }
 
@@ -118,7 +117,7 @@ func deviceRefusals() []rule {
 	return []rule{
 		{path: "devices/filesystem", when: attrIs("type", "template"), reason: "templates are reserved to OpenVZ"},
 		{path: "devices/filesystem", reason: "host folders for the guest are " + later},
-		{path: "devices/controller", when: unusedController, reason: "this controller is " + later},
+		{path: "devices/controller", when: otherController, reason: "this controller is " + later},
 		{path: "devices/hostdev", when: attrIs("mode", "capabilities"), reason: "capabilities are reserved to LXC"},
 		{path: "devices/hostdev", reason: "host devices are " + later},
 		{path: "devices/smartcard", reason: "smartcards are " + later},
@@ -128,7 +127,11 @@ func deviceRefusals() []rule {
 		{path: "devices/graphics", reason: "displays are " + later},
 		{path: "devices/video", when: videoModel("xen"), reason: xen},
 		{path: "devices/video", when: videoModel("vbox"), reason: "reserved to VirtualBox"},
-		{path: "devices/video", when: func(d *Domain, n *node) bool { return !videoModel("none")(d, n) }, reason: "video devices are " + later},
+		{path: "devices/video", when: func(d *Domain, n *node) bool { return !videoModel("none")(d, n) && !videoModel("vga")(d, n) },
+			reason: "this video device is " + later + "; vga is"},
+		{path: "devices/video/model@vram", value: overMaxVRAM, reason: "more than 256 MiB for a video device is " + later},
+		{path: "devices/video/model/acceleration@accel3d", value: is("yes"), reason: "acceleration is " + later},
+		{path: "devices/video/model/acceleration@accel2d", value: is("yes"), reason: "acceleration is " + later},
 		{path: "devices/serial@type", value: not("null", "stdio", "file", "pty"), reason: "this host end is " + later + "; null, stdio, file and pty are"},
 		{path: "devices/serial/target@type", value: not("isa-serial"), reason: "this serial port is " + later + "; isa-serial is"},
 		{path: "devices/serial/target/model@name", value: not("isa-serial"), reason: "this serial port is " + later + "; isa-serial is"},
@@ -162,7 +165,7 @@ func newerRefusals() []rule {
 		"maxMemory", "vcpus", "idmap", "launchSecurity", "keywrap", "numa",
 		"blkiotune/*", "memtune/*", "memoryBacking/*", "cputune/*", "cputune@*",
 		// Booting.
-		"os@firmware", "os/firmware", "os/nvram", "os/nvram@*", "os/bios", "os/dtb", "os/acpi",
+		"os/firmware", "os/nvram", "os/nvram@*", "os/dtb", "os/acpi",
 		"os/init", "os/initarg", "os/initenv", "os/initdir", "os/inituser", "os/initgroup", "os/idmap",
 		// CPU and features.
 		"cpu/cache", "cpu/model@vendor_id", "cpu/numa", "cpu/maxphysaddr",
@@ -201,6 +204,8 @@ func newerRefusals() []rule {
 		"devices/channel/target@state_socket",
 	}
 	rules := []rule{
+		{path: "os@firmware", value: not("bios"), reason: newer + ": firmware other than SeaBIOS; <loader> names an image"},
+		{path: "os/loader@format", value: not("raw"), reason: newer + ": firmware in an image format"},
 		{path: "cpu@mode", value: is("host-model", "host-passthrough", "maximum"), reason: newer + ": the host's CPU for the guest"},
 		{path: "vcpu@placement", value: is("auto"), reason: newer + ": placement by numad"},
 		{path: "cpu/topology@dies", value: not("1"), reason: newer},
@@ -225,7 +230,10 @@ func ownConsole(d *Domain, n *node) bool {
 	return len(d.Devices.Serials) == 0 || n.index > 1 || n.child("target") != nil && n.child("target").value("type") == "virtio"
 }
 
-func noKernel(d *Domain, _ *node) bool { return d.OS.Kernel == "" }
+// unfitEntry reports whether an entry of sysinfo is used and has a text that SMBIOS cannot hold.
+func unfitEntry(d *Domain, n *node) bool {
+	return d.OS != nil && d.OS.SMBIOSMode == SMBIOSSysinfo && !isEntryText(n.text)
+}
 
 func hpetPresent(_ *Domain, n *node) bool {
 	return n.value("name") == "hpet" && n.value("present") != "no"
@@ -239,13 +247,31 @@ func xenDisk(d *Domain, n *node) bool {
 	return driver != nil && is("tap", "tap2", "phy", "file")(driver.value("name"))
 }
 
-// plainDisk reports whether a disk's target is that of a hard disk. What refuses other drives says
-// enough.
-func plainDisk(_ *Domain, n *node) bool { return is("", "disk")(n.parent.value("device")) }
+// onOwnBus reports whether a disk is on a bus that disks can be on.
+func (d *Disk) onOwnBus() bool {
+	b := d.Bus()
+	return b == BusIDE || b == BusVirtio || b == BusFDC
+}
 
-// namedOffVirtio reports whether a disk is elsewhere than on virtio because of its name alone.
-func namedOffVirtio(d *Domain, n *node) bool {
-	return plainDisk(d, n) && n.value("bus") == "" && diskOf(d, n.parent).Bus() != BusVirtio
+// otherDisk reports whether a disk's target is not that of a disk that passes SCSI commands on, of
+// which another rule says enough.
+func otherDisk(_ *Domain, n *node) bool { return n.parent.value("device") != string(DeviceLUN) }
+
+// namedElsewhere reports whether a disk is on a bus that it cannot be on because of its name alone.
+func namedElsewhere(d *Domain, n *node) bool {
+	return otherDisk(d, n) && n.value("bus") == "" && !diskOf(d, n.parent).onOwnBus()
+}
+
+// hardDiskOnIDE is about an element within disk.
+func hardDiskOnIDE(d *Domain, n *node) bool {
+	k := diskOf(d, n.parent)
+	return k.Bus() == BusIDE && !k.Removable()
+}
+
+// overMaxVRAM reports whether an amount in KiB is more than a video device can have.
+func overMaxVRAM(text string) bool {
+	n, err := parseUint(text, 10)
+	return err == nil && n > 256<<10
 }
 
 func runsQEMUIfup(d *Domain, n *node) bool { return interfaceOf(d, n).runsDefaultScript() }
@@ -259,14 +285,15 @@ func defaultNIC(d *Domain, n *node) bool {
 // interfaceOf returns the interface of an element interface.
 func interfaceOf(d *Domain, n *node) *Interface { return d.Devices.Interfaces[max(n.index, 1)-1] }
 
-// unusedController reports whether a controller is more than virtio-serial and the board's layout.
-// The board's own IDE, floppy and USB controllers, and the PCI root, change nothing as long as no
-// device needs them: all devices on them are refused by their own names.
-func unusedController(_ *Domain, n *node) bool {
+// otherController reports whether a controller is none of those that this version has, and none
+// that changes nothing as long as no device needs it, as a plain USB one.
+func otherController(_ *Domain, n *node) bool {
 	model := n.value("model")
 	switch ControllerType(n.value("type")) {
-	case ControllerIDE, ControllerFDC:
-		return false
+	case ControllerIDE:
+		return model != "" && model != "piix3"
+	case ControllerFDC:
+		return model != ""
 	case ControllerPCI:
 		return model != "pci-root"
 	case ControllerVirtioSerial:

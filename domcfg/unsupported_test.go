@@ -13,6 +13,11 @@ func bootable(xml string) string {
 	return "<domain type='kvm'>\n<name>a</name>\n<memory>65536</memory>\n<os><type>hvm</type><kernel>/k</kernel></os>\n" + xml + "\n</domain>\n"
 }
 
+// firmware is a domain that boots through firmware, with elements of os and devices in lines 4 and 5.
+func firmware(os, devices string) string {
+	return "<domain type='kvm'>\n<name>a</name>\n<memory>65536</memory>\n<os><type>hvm</type>" + os + "</os>\n<devices>" + devices + "</devices>\n</domain>\n"
+}
+
 func withDevices(xml string) string { return bootable("<devices>" + xml + "</devices>") }
 
 func parse(t *testing.T, xml string) (*Domain, []Warning) {
@@ -68,7 +73,39 @@ func TestHonoured(t *testing.T) {
 		withDevices("<interface type='bridge'><source bridge='br0'/><model type='virtio'/><driver name='vhost' txmode='timer' queues='2'>" +
 			"<host csum='on'/><guest csum='on'/></driver><link state='up'/><mtu size='9000'/></interface>"),
 		withDevices("<interface type='bridge'><source bridge='br0'/><model type='virtio'/><driver name='qemu' txmode='iothread'/></interface>"),
+		withDevices("<interface type='bridge'><source bridge='br0'/><model type='virtio'/><driver><host csum='off' gso='off' tso4='off' tso6='off' ecn='off' ufo='off' mrg_rxbuf='off'/>" +
+			"<guest csum='off' tso4='off' tso6='off' ecn='off' ufo='off'/></driver><link state='down'/><rom bar='off' file='/r'/></interface>"),
+		withDevices("<disk><driver io='io_uring'/><source file='/a'/><blockio logical_block_size='512' physical_block_size='4096'/><target dev='vda'/></disk>"),
+		withDevices("<disk><source file='/a'/><target dev='hda'/><serial>12345678901234567890</serial><wwn>5000c50015ea71ad</wwn></disk>" +
+			"<disk type='block'><driver error_policy='stop'/><source dev='/b'/><target dev='vda' bus='ide'/><address type='drive' controller='0' bus='1' target='0' unit='1'/></disk>"),
+		withDevices("<disk><source file='/a'/><blockio logical_block_size='512' physical_block_size='4096'/><target dev='hda'/></disk>"),
+		withDevices("<disk device='cdrom'><source file='/a' startupPolicy='optional'/><target dev='hdc' bus='ide' tray='open'/><readonly/></disk><disk device='cdrom'><target dev='hda'/></disk>"),
+		withDevices("<disk device='cdrom'><source file='/a' startupPolicy='mandatory'/><target dev='hdc' tray='closed'/></disk>"),
+		withDevices("<disk device='floppy'><source file='/a' startupPolicy='requisite'/><target dev='fda' bus='fdc'/><readonly/></disk><disk device='floppy'><target dev='fdb'/></disk>"),
+		withDevices("<controller type='ide' index='0'/><controller type='fdc' index='0'/><controller type='pci' index='0' model='pci-root'/>"),
+		withDevices("<controller type='ide' index='0' model='piix3'><address type='pci' domain='0' bus='0' slot='1' function='1'/></controller>"),
+		withDevices("<video><model type='vga'/></video>"),
+		withDevices("<video><model type='vga' vram='262144' heads='1'><acceleration accel3d='no' accel2d='no'/></model><address type='pci' bus='0' slot='7' function='0'/></video>"),
+		withDevices("<input type='mouse' bus='ps2'/><input type='keyboard' bus='ps2'/><input type='keyboard'/>"),
 		withDevices("<video><model type='none'/></video>"),
+		firmware("", ""),
+		firmware("<bootmenu enable='yes' timeout='0'/><bios useserial='yes' rebootTimeout='-1'/>", "<serial type='pty'/>"),
+		firmware("<bootmenu enable='yes' timeout='65535'/><bios useserial='yes' rebootTimeout='65535'/>", "<console type='pty'/>"),
+		firmware("<bootmenu enable='no'/><bios useserial='no'/>", ""),
+		firmware("<loader>/usr/share/seabios/bios.bin</loader><smbios mode='host'/>", ""),
+		firmware("<loader readonly='yes' type='rom' secure='no'>/f</loader><kernel>/k</kernel><bootmenu enable='yes'/>", ""),
+		firmware("<boot dev='network'/><boot dev='fd'/><boot dev='cdrom'/><boot dev='hd'/>", "<disk><source file='/a'/><target dev='hda'/></disk>"+
+			"<disk device='cdrom'><target dev='hdc'/></disk><disk device='floppy'><target dev='fda'/></disk>"+
+			"<interface type='bridge'><source bridge='b'/><model type='virtio'/></interface>"),
+		firmware("", "<disk><source file='/a'/><target dev='vda'/><boot order='2'/></disk>"+
+			"<interface type='bridge'><source bridge='b'/><model type='virtio'/><boot order='1'/><rom file='/r'/></interface>"),
+		strings.Replace(firmware("<smbios mode='sysinfo'/>", ""), "<devices>", "<sysinfo type='smbios'>"+
+			"<bios><entry name='vendor'>v</entry><entry name='version'>v</entry><entry name='date'>02/29/2012</entry><entry name='release'>255.0</entry></bios>"+
+			"<system><entry name='manufacturer'>m</entry><entry name='product'>p</entry><entry name='version'>v</entry><entry name='serial'>s</entry>"+
+			"<entry name='uuid'>4dea22b31d52d8f32516782e98ab3fa0</entry><entry name='sku'>s</entry><entry name='family'>f</entry></system>"+
+			"<baseBoard><entry name='asset'>a</entry><entry name='location'>l</entry></baseBoard><chassis><entry name='sku'>s</entry></chassis>"+
+			"<oemStrings><entry>one</entry><entry>two</entry></oemStrings></sysinfo><devices>", 1),
+		strings.Replace(firmware("", "<disk><source file='/a'/><target dev='vda'/></disk>"), "<os>", "<bootloader>/usr/bin/pygrub</bootloader><bootloader_args>-q</bootloader_args><os>", 1),
 		"<domain type='kvm'><name>a</name><memory>9</memory><os><type arch='i686' machine='pc-1.0'>hvm</type><kernel>/k</kernel><initrd>/i</initrd><cmdline>c</cmdline></os></domain>",
 		"<domain type='kvm'><name>a</name><memory>9</memory><os><type arch='x86_64' machine='pc-i440fx-7.2'>hvm</type><kernel>/k</kernel><smbios mode='emulate'/></os></domain>",
 	} {
@@ -115,17 +152,20 @@ func TestRefusals(t *testing.T) {
 		{strings.Replace(bootable(""), "kvm", "xen", 1), `1:9: type="xen": reserved to Xen`},
 		{strings.Replace(bootable(""), "kvm", "lxc", 1), `1:9: type="lxc": reserved to LXC`},
 		{strings.Replace(bootable(""), "kvm", "kqemu", 1), `1:9: type="kqemu": another hypervisor's`},
-		{os("<type>hvm</type>"), `2:1: os: without <kernel>`},
 		{os("<type>linux</type><kernel>/k</kernel>"), `2:5: os/type: "linux": reserved to Xen`},
 		{os("<type>exe</type><kernel>/k</kernel>"), `2:5: os/type: "exe": reserved to containers`},
 		{os("<type arch='ppc64'>hvm</type><kernel>/k</kernel>"), `2:11: os/type: arch="ppc64": govmm runs x86_64 and i686`},
 		{os("<type machine='q35'>hvm</type><kernel>/k</kernel>"), `2:11: os/type: machine="q35": the machine is not`},
 		{os("<type machine='isapc'>hvm</type><kernel>/k</kernel>"), `2:11: os/type: machine="isapc": the machine is not`},
-		{os("<type>hvm</type><kernel>/k</kernel><loader>/l</loader>"), `2:40: os/loader: firmware is not`},
-		{os("<type>hvm</type><kernel>/k</kernel><smbios mode='host'/>"), `2:48: os/smbios: mode="host": SMBIOS values`},
-		{os("<type>hvm</type><kernel>/k</kernel><bios useserial='yes'/>"), `2:40: os/bios: newer than the format's document, and not honoured`},
-		{bootable("<bootloader>/b</bootloader>"), `5:1: bootloader: reserved to Xen`},
-		{bootable("<bootloader_args>x</bootloader_args>"), `5:1: bootloader_args: reserved to Xen`},
+		{os("<type>hvm</type><loader type='pflash'>/l</loader>"), `2:29: os/loader: type="pflash": newer than the format's document: flash for firmware`},
+		{os("<type>hvm</type><loader secure='yes'>/l</loader>"), `2:29: os/loader: secure="yes": newer than the format's document: firmware in system`},
+		{os("<type>hvm</type><loader format='qcow2'>/l</loader>"), `2:29: os/loader: format="qcow2": newer than the format's document, and not honoured: firmware in an image format`},
+		{os("<type>hvm</type><nvram>/n</nvram>"), `2:21: os/nvram: newer than the format's document, and not honoured`},
+		{"<domain type='kvm'><name>a</name><memory>9</memory>\n<os firmware='efi'><type>hvm</type></os></domain>", `2:5: os: firmware="efi": newer than`},
+		{strings.Replace(bootable("<sysinfo type='smbios'><system><entry name='family'>caf\u00e9</entry></system></sysinfo>"), "<kernel>", "<smbios mode='sysinfo'/><kernel>", 1),
+			`5:32: sysinfo/system/entry: SMBIOS strings of over 4096 bytes`},
+		{strings.Replace(bootable("<sysinfo type='smbios'><oemStrings><entry>"+strings.Repeat("x", 4097)+"</entry></oemStrings></sysinfo>"), "<kernel>", "<smbios mode='sysinfo'/><kernel>", 1),
+			`5:36: sysinfo/oemStrings/entry: SMBIOS strings of over 4096 bytes`},
 		{bootable("<sysinfo type='fwcfg'/>"), `5:10: sysinfo: type="fwcfg": not in this version`},
 		{bootable("<memoryBacking><hugepages/></memoryBacking>"), `5:16: memoryBacking/hugepages: huge pages`},
 		{bootable("<memoryBacking><locked/></memoryBacking>"), `5:16: memoryBacking/locked: newer than`},
@@ -164,14 +204,17 @@ func TestRefusals(t *testing.T) {
 		{bootable("<clock offset='utc'><timer name='tsc' mode='auto'/></clock>"), `5:39: clock/timer: mode="auto": a TSC mode`},
 		{bootable("<qemu:commandline xmlns:qemu='u'><qemu:arg value='-s'/></qemu:commandline>"), `5:1: qemu:commandline: newer than`},
 		{bootable("<iothreads>1</iothreads>"), `5:1: iothreads: newer than`},
-		{withDevices("<disk><source file='/a'/><target dev='hda'/></disk>"), `5:43: devices/disk/target: dev="hda": a disk that has this name and no bus`},
 		{withDevices("<disk><source file='/a'/><target dev='sda'/></disk>"), `5:43: devices/disk/target: dev="sda": a disk that has this name and no bus`},
-		{withDevices("<disk><source file='/a'/><target dev='vda' bus='ide'/></disk>"), `5:53: devices/disk/target: bus="ide": disks on this bus`},
 		{withDevices("<disk><source file='/a'/><target dev='sda' bus='scsi'/></disk>"), `5:53: devices/disk/target: bus="scsi": disks on this bus`},
 		{withDevices("<disk><source file='/a'/><target dev='sda' bus='usb'/></disk>"), `5:53: devices/disk/target: bus="usb": disks on this bus`},
 		{withDevices("<disk><source file='/a'/><target dev='sda' bus='sata'/></disk>"), `5:53: devices/disk/target: bus="sata": disks on this bus`},
-		{withDevices("<disk device='cdrom'><target dev='hdc'/></disk>"), `5:16: devices/disk: device="cdrom": CD-ROM drives`},
-		{withDevices("<disk device='floppy'><target dev='fda'/></disk>"), `5:16: devices/disk: device="floppy": floppy drives`},
+		{withDevices("<disk device='cdrom'><target dev='sda'/></disk>"), `5:39: devices/disk/target: dev="sda": a disk that has this name and no bus`},
+		{withDevices("<disk device='cdrom'><target dev='sda' bus='sata'/></disk>"), `5:49: devices/disk/target: bus="sata": disks on this bus`},
+		{withDevices("<disk device='cdrom'><target dev='sda' bus='scsi'/></disk>"), `5:49: devices/disk/target: bus="scsi": disks on this bus`},
+		{withDevices("<disk device='cdrom'><target dev='sda' bus='usb'/></disk>"), `5:49: devices/disk/target: bus="usb": disks on this bus`},
+		{withDevices("<disk><source file='/a'/><target dev='hda'/><readonly/></disk>"), `5:54: devices/disk/readonly: a hard disk on IDE cannot be write-protected`},
+		{withDevices("<disk><source file='/a' startupPolicy='optional'/><target dev='hda'/></disk>"), `5:34: devices/disk/source: startupPolicy="optional": leaving out a disk`},
+		{withDevices("<disk device='floppy' type='dir'><source dir='/a'/><target dev='fda'/></disk>"), `5:32: devices/disk: type="dir": folders as disks`},
 		{withDevices("<disk device='lun'><source file='/a'/><target dev='sda' bus='scsi'/></disk>"), `5:16: devices/disk: device="lun": passing SCSI commands`},
 		{withDevices("<disk type='dir'><source dir='/a'/><target dev='vda'/></disk>"), `5:16: devices/disk: type="dir": folders as disks`},
 		{withDevices("<disk type='network'><source protocol='nbd'><host name='h' port='1'/></source><target dev='vda'/></disk>"), `5:16: devices/disk: type="network": network disks`},
@@ -180,9 +223,8 @@ func TestRefusals(t *testing.T) {
 		{withDevices("<disk><driver type='qcow2'/><source file='/a'/><target dev='vda'/></disk>"), `5:24: devices/disk/driver: type="qcow2": this image format`},
 		{withDevices("<disk><driver cache='unsafe'/><source file='/a'/><target dev='vda'/></disk>"), `5:24: devices/disk/driver: cache="unsafe": this cache mode`},
 		{withDevices("<disk><driver cache='directsync'/><source file='/a'/><target dev='vda'/></disk>"), `5:24: devices/disk/driver: cache="directsync": this cache mode`},
-		{withDevices("<disk><driver io='io_uring'/><source file='/a'/><target dev='vda'/></disk>"), `5:24: devices/disk/driver: io="io_uring": this word`},
 		{withDevices("<disk><driver iothread='1'/><source file='/a'/><target dev='vda'/></disk>"), `5:24: devices/disk/driver: iothread="1": newer than`},
-		{withDevices("<disk><source file='/a'/><blockio physical_block_size='4096'/><target dev='vda'/></disk>"), `5:44: devices/disk/blockio: physical_block_size="4096": a physical block size`},
+		{withDevices("<disk><source file='/a'/><blockio logical_block_size='4096'/><target dev='hda'/></disk>"), `5:44: devices/disk/blockio: logical_block_size="4096": only a disk on virtio`},
 		{withDevices("<disk><source file='/a'/><target dev='vda'/><encryption format='qcow'/></disk>"), `5:54: devices/disk/encryption: encrypted images`},
 		{withDevices("<disk><source file='/a'/><target dev='xvda'/></disk>"), `5:10: devices/disk: Xen's disk bus and drivers`},
 		{withDevices("<disk><source file='/a'/><target dev='xvda' bus='xen'/></disk>"), `5:10: devices/disk: Xen's disk bus and drivers`},
@@ -191,6 +233,7 @@ func TestRefusals(t *testing.T) {
 		{withDevices("<filesystem type='template'><source name='a'/><target dir='t'/></filesystem>"), `5:10: devices/filesystem: templates are reserved to OpenVZ`},
 		{withDevices("<controller type='scsi'/>"), `5:10: devices/controller: this controller is not`},
 		{withDevices("<controller type='virtio-serial' model='virtio-transitional'/>"), `5:10: devices/controller: this controller is not`},
+		{withDevices("<controller type='ide' model='ich6'/>"), `5:10: devices/controller: this controller is not`},
 		{withDevices("<controller type='usb' model='nec-xhci'/>"), `5:10: devices/controller: this controller is not`},
 		{withDevices("<hostdev type='usb'><source><address bus='1' device='2'/></source></hostdev>"), `5:10: devices/hostdev: host devices are not`},
 		{withDevices("<hostdev mode='capabilities' type='net'><source/></hostdev>"), `5:10: devices/hostdev: capabilities are reserved to LXC`},
@@ -203,15 +246,19 @@ func TestRefusals(t *testing.T) {
 		{withDevices("<interface type='ethernet'><script path='/s'/><model type='virtio'/></interface>"), `5:45: devices/interface/script: path="/s": scripts`},
 		{withDevices("<interface type='ethernet'><script path='/s'/><target dev='t' managed='no'/><model type='virtio'/></interface>"), `5:45: devices/interface/script: path="/s": scripts`},
 		{withDevices("<interface type='bridge'><source bridge='b'/><virtualport type='openvswitch'/><model type='virtio'/></interface>"), `5:55: devices/interface/virtualport: virtual ports`},
-		{withDevices("<interface type='bridge'><source bridge='b'/><link state='down'/><model type='virtio'/></interface>"), `5:61: devices/interface/link: state="down": a link that is down`},
-		{withDevices("<interface type='bridge'><source bridge='b'/><driver><host gso='off'/></driver><model type='virtio'/></interface>"), `5:69: devices/interface/driver/host: gso="off": turning an offload off`},
-		{withDevices("<interface type='bridge'><source bridge='b'/><driver><guest ufo='off'/></driver><model type='virtio'/></interface>"), `5:70: devices/interface/driver/guest: ufo="off": turning an offload off`},
 		{withDevices("<input type='tablet' bus='usb'/>"), `5:10: devices/input: this input device is not`},
 		{withDevices("<input type='tablet'/>"), `5:10: devices/input: this input device is not`},
 		{withDevices("<input type='mouse' bus='xen'/>"), `5:10: devices/input: reserved to Xen`},
 		{withDevices("<graphics type='vnc'/>"), `5:10: devices/graphics: displays are not`},
 		{withDevices("<graphics type='rdp'/>"), `5:10: devices/graphics: reserved to VirtualBox`},
-		{withDevices("<video><model type='vga'/></video>"), `5:10: devices/video: video devices are not`},
+		{withDevices("<video><model type='cirrus'/></video>"), `5:10: devices/video: this video device is not`},
+		{withDevices("<video><model type='vmvga'/></video>"), `5:10: devices/video: this video device is not`},
+		{withDevices("<video><model type='qxl'/></video>"), `5:10: devices/video: this video device is not`},
+		{withDevices("<video><model type='bochs'/></video>"), `5:10: devices/video: this video device is not`},
+		{withDevices("<video><model type='vga' vram='262145'/></video>"), `5:35: devices/video/model: vram="262145": more than 256 MiB`},
+		{withDevices("<video><model type='vga'><acceleration accel3d='yes'/></model></video>"), `5:49: devices/video/model/acceleration: accel3d="yes": acceleration`},
+		{withDevices("<video><model type='vga'><acceleration accel2d='yes'/></model></video>"), `5:49: devices/video/model/acceleration: accel2d="yes": acceleration`},
+		{withDevices("<disk><source file='/a'/><target dev='vda'/><rom bar='off'/></disk>"), `5:54: devices/disk/rom: newer than`},
 		{withDevices("<video><model type='xen'/></video>"), `5:10: devices/video: reserved to Xen`},
 		{withDevices("<video><model type='vbox'/></video>"), `5:10: devices/video: reserved to VirtualBox`},
 		{withDevices("<serial type='tcp'><source host='a' service='1'/></serial>"), `5:18: devices/serial: type="tcp": this host end`},
@@ -251,7 +298,7 @@ func TestWarnings(t *testing.T) {
 		{strings.Replace(bootable(""), "kvm", "qemu", 1), []string{`1:9: type="qemu": runs on KVM, as type="kvm" does`}},
 		{strings.Replace(bootable(""), "kvm'", "kvm' id='3'", 1), []string{`1:20: id="3": ignored: only a running domain has an id`}},
 		{strings.Replace(bootable(""), "<kernel>", "<boot dev='hd'/><bootmenu enable='no'/><kernel>", 1), []string{
-			`4:21: os/boot: ignored: the domain boots its <kernel> directly`, `4:37: os/bootmenu: ignored: the domain boots its <kernel> directly`}},
+			`4:21: os/boot: ignored: the domain is started in its kernel, without firmware`, `4:37: os/bootmenu: ignored: the domain is started in its kernel, without firmware`}},
 		{bootable("<currentMemory>65537</currentMemory>"), []string{`5:1: currentMemory: more than <memory> is lowered to that`}},
 		{bootable("<currentMemory>4096</currentMemory><devices><memballoon model='none'/></devices>"), []string{
 			`5:1: currentMemory: without effect: there is no memory balloon to take the rest`}},
@@ -270,9 +317,35 @@ func TestWarnings(t *testing.T) {
 		{bootable("<vcpu>1</vcpu>\n<vcpu>2</vcpu>"), []string{`6:1: vcpu[2]: ignored: only the first <vcpu> counts`}},
 		{bootable("<features>acpi</features>"), []string{`5:1: features: ignored: text in an element that has none`}},
 		{withDevices("<emulator>/q</emulator>"), []string{`5:10: devices/emulator: ignored: govmm is the machine and runs no other program`}},
-		{withDevices("<controller type='ide'/>"), []string{`5:10: devices/controller: ignored: the board has this controller when a device needs it, and none does`}},
-		{withDevices("<controller type='usb'/>"), []string{`5:10: devices/controller: ignored: the board has this controller when a device needs it, and none does`}},
-		{withDevices("<input type='mouse' bus='ps2'/>"), []string{`5:10: devices/input: ignored: there is no PS/2 mouse or keyboard, and without a display nothing would move it`}},
+		{withDevices("<controller type='usb'/>"), []string{`5:10: devices/controller: ignored: there is no USB controller, and nothing that needs one`}},
+		{firmware("<loader readonly='no'>/l</loader><bootmenu enable='no' timeout='9'/>", ""), []string{
+			`4:29: os/loader: readonly="no": ignored: the guest cannot change its firmware`,
+			`4:76: os/bootmenu: timeout="9": ignored: there is no menu`}},
+		{firmware("<kernel>/k</kernel><bios rebootTimeout='9'/><bootmenu enable='yes'/>", ""), []string{
+			`4:40: os/bios: ignored: the domain is started in its kernel, without firmware`,
+			`4:65: os/bootmenu: ignored: the domain is started in its kernel, without firmware`}},
+		{firmware("<bios useserial='yes'/>", "<console type='pty'><target type='virtio'/></console>"), []string{
+			`4:27: os/bios: useserial="yes": ignored: there is no serial port`}},
+		{firmware("<boot dev='hd'/><boot dev='hd'/>", "<disk><source file='/a'/><target dev='hda'/></disk>"), []string{
+			`4:37: os/boot[2]: ignored: this class of devices stands before`}},
+		{firmware("<kernel>/k</kernel><boot dev='cdrom'/>", ""), []string{
+			`4:40: os/boot: ignored: the domain is started in its kernel, without firmware`}},
+		{strings.Replace(firmware("<boot dev='network'/>", "<disk><source file='/a'/><target dev='vda'/></disk>"), "<os>", "<bootloader>/b</bootloader><os>", 1), []string{
+			`4:48: os/boot: ignored: the domain is started in its kernel, without firmware`}},
+		{bootable("<bootloader_args>-q</bootloader_args>"), []string{`5:1: bootloader_args: ignored: they are for a <bootloader>, and there is none`}},
+		{"<domain type='kvm'><name>a</name><memory>9</memory>\n<os firmware='bios'><type>hvm</type></os></domain>", []string{
+			`2:5: os: ignored: newer than the format's document: attribute firmware="bios": it has no effect on the machine`}},
+		{strings.Replace(bootable("<sysinfo type='smbios'><bios><entry name='colour'>x</entry></bios><baseBoard><entry name='sku'>x</entry></baseBoard>"+
+			"<chassis><entry name='product'>x</entry></chassis><slots/></sysinfo>"), "<kernel>", "<smbios mode='sysinfo'/><kernel>", 1), []string{
+			`5:37: sysinfo/bios/entry: name="colour": ignored: no such field in the SMBIOS block`,
+			`5:85: sysinfo/baseBoard/entry: name="sku": ignored: no such field in the SMBIOS block`,
+			`5:133: sysinfo/chassis/entry: name="product": ignored: no such field in the SMBIOS block`,
+			`5:167: sysinfo: ignored: newer than the format's document: element <slots>: no SMBIOS block is made of it`}},
+		{withDevices("<disk><driver packed='on' discard='unmap'/><source file='/a'/><target dev='hda'/></disk>"), []string{
+			`5:24: devices/disk/driver: packed="on": ignored: only a disk on virtio has virtqueues`,
+			`5:36: devices/disk/driver: discard="unmap": ignored: only a disk on virtio passes on what the guest discards`}},
+		{withDevices("<disk><source file='/a'/><target dev='hda'/><serial>12345678901234567890x</serial></disk>"), []string{
+			`5:54: devices/disk/serial: the guest sees only the first 20 characters`}},
 		{withDevices("<console type='pty' tty='/t'><source path='/t'/></console>"), []string{
 			`5:30: devices/console: tty="/t": ignored: it is told to the user, not taken`,
 			`5:47: devices/console/source: path="/t": ignored: the pty's name is given by the host`}},
@@ -280,11 +353,11 @@ func TestWarnings(t *testing.T) {
 			`5:63: devices/interface/target: dev="vnet0": ignored: names with vnet and vif are given out, not taken`,
 			`5:76: devices/interface/script: ignored: a script is only run for type="ethernet"`}},
 		{withDevices("<interface type='bridge'><boot order='1'/><driver rx_queue_size='256' tx_queue_size='512'/><source bridge='b'/></interface>"), []string{
-			`5:35: devices/interface/boot: ignored: the domain boots its <kernel> directly`,
+			`5:35: devices/interface/boot: ignored: the domain is started in its kernel, without firmware`,
 			`5:60: devices/interface/driver: rx_queue_size="256": ignored: the queues have a size of their own`,
 			`5:80: devices/interface/driver: tx_queue_size="512": ignored: the queues have a size of their own`}},
 		{withDevices("<disk><source file='/a'/><target dev='vda'/><boot order='1'/></disk>"), []string{
-			`5:54: devices/disk/boot: ignored: the domain boots its <kernel> directly`}},
+			`5:54: devices/disk/boot: ignored: the domain is started in its kernel, without firmware`}},
 		{withDevices("<channel type='pty'><source path='/dev/pts/1'/><target type='virtio'/></channel>"), []string{
 			`5:38: devices/channel/source: path="/dev/pts/1": ignored: the pty's name is given by the host`}},
 		{withDevices("<interface type='user'><target managed='yes'/></interface>"), []string{
@@ -296,7 +369,7 @@ func TestWarnings(t *testing.T) {
 		{withDevices("<disk><source file='/a'/><target dev='vda'/><driver detect_zeroes='off'/><serial>12345678901234567890</serial></disk>"), nil},
 		{withDevices("<disk><source file='/a'/><target dev='sda'/><serial>12345678901234567890x</serial></disk>"), nil},
 		{withDevices("<disk><source file='/a'/><target dev='vda'/><wwn>5000c50015ea71ad</wwn></disk>"), []string{
-			`5:54: devices/disk: ignored: newer than the format's document: element <wwn>: only disks on SCSI, SATA and IDE show it`}},
+			`5:54: devices/disk/wwn: ignored: only a hard disk on IDE shows it`}},
 		{withDevices("<disk snapshot='no'><backingStore/><source file='/a'/><target dev='hda'/></disk>"), []string{
 			`5:16: devices/disk: ignored: newer than the format's document: attribute snapshot="no": it has no effect on the machine`,
 			`5:30: devices/disk: ignored: newer than the format's document: element <backingStore>: the image itself names what is behind it`}},

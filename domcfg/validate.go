@@ -2,7 +2,6 @@ package domcfg
 
 import (
 	"path"
-	"slices"
 	"strings"
 )
 
@@ -16,10 +15,12 @@ type validator struct {
 func (v *validator) run() {
 	v.general()
 	v.boot()
+	v.bootloader()
 	v.sysinfo()
 	v.resources()
 	v.cpu()
 	v.clock()
+	v.bootClasses()
 	v.bootOrders()
 	v.disks()
 	v.filesystems()
@@ -77,60 +78,13 @@ func (v *validator) general() {
 	if d.OS == nil {
 		v.fail(&d.Elem, "", "element <os> is missing")
 	}
-	for _, p := range []struct{ name, path string }{
-		{"bootloader", d.Bootloader}, {"devices/emulator", d.Devices.Emulator},
-	} {
-		v.absolute(&d.Elem, p.name, p.path)
-	}
+	v.absolute(&d.Elem, "devices/emulator", d.Devices.Emulator)
 }
 
 // absolute reports a host path that depends on where the program was started.
 func (v *validator) absolute(e *Elem, where, file string) {
 	if file != "" && !path.IsAbs(file) {
 		v.fail(e, where, "%q is not an absolute path", clip(file))
-	}
-}
-
-func (v *validator) boot() {
-	o := v.d.OS
-	if o == nil {
-		return
-	}
-	if o.src.child("type") == nil {
-		v.fail(&o.Elem, "", "element <type> is missing")
-	}
-	v.absolute(&o.Elem, "loader", o.Loader)
-	v.absolute(&o.Elem, "kernel", o.Kernel)
-	v.absolute(&o.Elem, "initrd", o.Initrd)
-	if o.Kernel == "" {
-		if o.Initrd != "" {
-			v.fail(&o.Elem, "initrd", "an initrd needs a <kernel> beside it")
-		}
-		if o.Cmdline != "" {
-			v.fail(&o.Elem, "cmdline", "a command line needs a <kernel> beside it")
-		}
-	}
-	if o.SMBIOSMode == SMBIOSSysinfo && v.d.SysInfo == nil {
-		v.fail(&o.Elem, "smbios@mode", `mode="sysinfo" needs an element <sysinfo>`)
-	}
-}
-
-func (v *validator) sysinfo() {
-	s := v.d.SysInfo
-	if s == nil {
-		return
-	}
-	for _, e := range s.System {
-		if e.Name != "uuid" {
-			continue
-		}
-		uuid, err := ParseUUID(e.Value)
-		switch {
-		case err != nil:
-			v.fail(&e.Elem, "", "%q %v", clip(e.Value), err)
-		case v.d.UUID != (UUID{}) && uuid != v.d.UUID:
-			v.fail(&e.Elem, "", "%q differs from the domain's <uuid>, %s", clip(e.Value), v.d.UUID)
-		}
 	}
 }
 
@@ -238,40 +192,6 @@ func (v *validator) clock() {
 		if t.Catchup != nil && t.TickPolicy != "catchup" {
 			v.fail(&t.Catchup.Elem, "", `<catchup> needs tickpolicy="catchup"`)
 		}
-	}
-}
-
-// bootOrders checks the boot elements of devices against each other and against those of os.
-func (v *validator) bootOrders() {
-	type device struct {
-		*Elem
-		order uint
-	}
-	var devices []device
-	for _, d := range v.d.Devices.Disks {
-		devices = append(devices, device{&d.Elem, d.BootOrder})
-	}
-	for _, i := range v.d.Devices.Interfaces {
-		devices = append(devices, device{&i.Elem, i.BootOrder})
-	}
-	for _, h := range v.d.Devices.Hostdevs {
-		devices = append(devices, device{&h.Elem, h.BootOrder})
-	}
-	slices.SortStableFunc(devices, func(a, b device) int { return a.Pos().compare(b.Pos()) })
-	general := v.d.OS != nil && len(v.d.OS.Boot) > 0
-	orders := make(map[uint]device)
-	for _, dev := range devices {
-		if dev.order == 0 {
-			continue
-		}
-		if general {
-			v.fail(dev.Elem, "boot", "a device's boot order cannot be used together with <boot> in <os>, in line %d", v.d.OS.Boot[0].line())
-		}
-		if first, taken := orders[dev.order]; taken {
-			v.fail(dev.Elem, "boot@order", `order="%d" stands twice, first at %s`, dev.order, first.Path())
-			continue
-		}
-		orders[dev.order] = dev
 	}
 }
 

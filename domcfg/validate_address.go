@@ -67,6 +67,9 @@ func addressTypesOf(dev device) (noun string, allowed []AddressType) {
 		if dev.Type == ControllerCCID {
 			return "a ccid controller", []AddressType{AddressUSB}
 		}
+		if dev.Type == ControllerFDC {
+			return "an fdc controller", []AddressType{AddressISA}
+		}
 		return "a controller", []AddressType{AddressPCI}
 	case *Hostdev:
 		switch dev.Type {

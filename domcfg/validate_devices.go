@@ -48,6 +48,7 @@ func (v *validator) controllers() {
 				}
 			}
 		}
+		v.ideController(t)
 		if t.Index == nil || t.Type == "" {
 			continue
 		}
@@ -64,6 +65,17 @@ func (v *validator) controllers() {
 		} else {
 			seen[k] = t
 		}
+	}
+}
+
+// ideController checks that an IDE controller is where the board has it. An address that something
+// else of the board has is reported with all those.
+func (v *validator) ideController(t *Controller) {
+	if t.Type != ControllerIDE || t.Address == nil || t.Address.PCI == nil {
+		return
+	}
+	if at := t.Address.PCI.location(); boardDevice(at) == "" {
+		v.fail(&t.Address.Elem, "", "PCI address %s: the IDE controller of a pc is at 0000:00:01.1", at)
 	}
 }
 
@@ -123,6 +135,9 @@ func (v *validator) interfaces() {
 		if i.Script != nil && i.Type == InterfaceEthernet {
 			v.absolute(&i.Elem, "script@path", *i.Script)
 		}
+		if r := i.ROM; r != nil {
+			v.optionROM(r)
+		}
 		if r := i.Driver; r != nil {
 			v.powerOf2(&r.Elem, "rx_queue_size", r.RXQueueSize)
 			v.powerOf2(&r.Elem, "tx_queue_size", r.TXQueueSize)
@@ -135,6 +150,15 @@ func (v *validator) interfaces() {
 				v.missingPortParameters(p)
 			}
 		}
+	}
+}
+
+func (v *validator) optionROM(r *ROM) {
+	if r.File != nil {
+		v.absolute(&r.Elem, "@file", *r.File)
+	}
+	if r.Enabled == No && (r.Bar != "" || r.File != nil) {
+		v.fail(&r.Elem, "", `with enabled="no" there is no ROM to say bar or file of`)
 	}
 }
 

@@ -130,6 +130,9 @@ func (v *validator) diskDevice(d *Disk) {
 	case d.Device == DeviceCDROM && bus == BusVirtio:
 		v.fail(&d.Elem, "target@bus", `a cdrom cannot be on bus="virtio"; use ide, scsi, sata or usb`)
 	}
+	if d.Target.Tray != "" && !d.Removable() {
+		v.fail(&d.Elem, "target@tray", "tray is only for a cdrom or floppy, not a %s", d.device())
+	}
 }
 
 // diskAddress checks the unit that a disk has on its controller, whether written or following from
@@ -148,10 +151,10 @@ func (v *validator) diskAddress(d *Disk, units map[string]*Disk) {
 		where = "address"
 	}
 	switch {
-	case bus == BusIDE && (a.Controller > 0 || a.Bus > 1 || a.Unit > 1):
+	case bus == BusIDE && (a.Controller > 0 || a.Bus > 1 || a.Target > 0 || a.Unit > 1):
 		v.fail(&d.Elem, where, "%s has no place: a pc has one IDE controller with 2 buses of 2 units", d.unitName(a))
 		return
-	case bus == BusFDC && (a.Controller > 0 || a.Bus > 0 || a.Unit > 1):
+	case bus == BusFDC && (a.Controller > 0 || a.Bus > 0 || a.Target > 0 || a.Unit > 1):
 		v.fail(&d.Elem, where, "%s has no place: a pc has one floppy controller with 2 units", d.unitName(a))
 		return
 	}

@@ -161,6 +161,27 @@ func (m MAC) String() string {
 	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5])
 }
 
+// WWN is the world wide name of a disk. The zero WWN stands for none.
+type WWN uint64
+
+// ParseWWN reads 16 hexadecimal digits.
+func ParseWWN(text string) (WWN, error) {
+	text = strings.TrimSpace(text)
+	n, err := strconv.ParseUint(text, 16, 64)
+	if err != nil || len(text) != 16 {
+		return 0, errors.New("is not a world wide name: 16 hexadecimal digits are needed")
+	}
+	return WWN(n), nil
+}
+
+// String returns 16 hexadecimal digits, empty for the zero WWN.
+func (w WWN) String() string {
+	if w == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%016x", uint64(w))
+}
+
 // Bounds of a CPUSet: the largest id of a host CPU that Linux can have, and the items of a list.
 const (
 	maxCPU      = 8191

@@ -229,3 +229,25 @@ func TestCPUNames(t *testing.T) {
 		}
 	}
 }
+
+func TestParseWWN(t *testing.T) {
+	for text, want := range map[string]WWN{
+		"5000c50015ea71ad":     0x5000c50015ea71ad,
+		" 5000C50015EA71AD \n": 0x5000c50015ea71ad,
+		"0000000000000001":     1,
+		"0000000000000000":     0,
+	} {
+		got, err := ParseWWN(text)
+		if err != nil || got != want {
+			t.Errorf("%q is %#x, %v; want %#x", text, uint64(got), err, uint64(want))
+		}
+		if again, err := ParseWWN(got.String()); got != 0 && (err != nil || again != got) {
+			t.Errorf("%q becomes %q", text, got)
+		}
+	}
+	for _, text := range []string{"", "1", "5000c50015ea71a", "5000c50015ea71adf", "0x00c50015ea71ad", "5000c50015ea71ag", "-000c50015ea71ad", "+000c50015ea71ad"} {
+		if got, err := ParseWWN(text); err == nil {
+			t.Errorf("%q is accepted as %s", text, got)
+		}
+	}
+}
