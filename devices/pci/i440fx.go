@@ -20,10 +20,20 @@ const (
 // I440FXOptions says what the host bridge reports.
 type I440FXOptions struct {
 	// PAMChanged, if not nil, is told the seven programmable attribute map
-	// registers at each Reset and when the guest changes them: which parts of 0xC0000 to
-	// 0xFFFFF read and write RAM rather than ROM.
+	// registers at each Reset and when the guest changes them: which parts of
+	// 0xC0000 to 0xFFFFF read and write RAM rather than ROM (see ShadowAreas).
+	// It is called before the guest's write returns, with the bridge locked: it
+	// must not call the bridge.
 	PAMChanged func(pam [7]uint8)
 }
+
+// The subsystem id of the host bridge. The 82441FX has none: this one is how
+// SeaBIOS knows a virtual machine, in which it reads the firmware configuration
+// device.
+const (
+	virtualMachineVendor = 0x1AF4
+	virtualMachineDevice = 0x1100
+)
 
 // I440FX is the host bridge, function 0 of slot 0. The sizes of DRAM rows and
 // the timing are storage.
@@ -37,6 +47,7 @@ type I440FX struct {
 func NewI440FX(o I440FXOptions) *I440FX {
 	c := mustConfig(Header{
 		Name: "i440FX host bridge", Vendor: 0x8086, Device: 0x1237, Revision: 2, Class: 0x060000,
+		SubsystemVendor: virtualMachineVendor, Subsystem: virtualMachineDevice,
 	})
 	c.Define16(RegCommand, CommandMemory|CommandBusMaster, commandParity|commandSERR)
 	c.Define16(RegStatus, 0x0280, 0)

@@ -36,9 +36,11 @@ const pmBlockSize = 64
 
 // Registers of function 3.
 const (
-	regPMBase = 0x40 // bits 15:6 address, bit 0 reads 1
-	regPMMisc = 0x80 // bit 0 enables the block at PMBASE
+	regPMBase  = 0x40 // bits 15:6 address, bit 0 reads 1
+	regDEVACTB = 0x58 // bit 25 lets a write to APMC raise an SMI
+	regPMMisc  = 0x80 // bit 0 enables the block at PMBASE
 
+	devactbAPMC  = 1 << 25
 	pmMiscEnable = 1 << 0
 )
 
@@ -90,6 +92,9 @@ func NewPIIX4PM(o PIIX4PMOptions) *PIIX4PM {
 	}
 	c.Define32(regPMBase, base, 0xFFC0)
 	c.Define8(regPMMisc, misc, pmMiscEnable)
+	// There is no system management mode. The bit says that it has been set up
+	// already; firmware would wait for its SMI handler otherwise.
+	c.Define32(regDEVACTB, devactbAPMC, devactbAPMC)
 	p := &PIIX4PM{
 		Config: c, clock: o.Clock, sci: o.SCI, powerOff: o.PowerOff,
 		log: bus.NewGuestLog(o.Log, c.Name()),

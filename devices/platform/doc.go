@@ -1,10 +1,12 @@
 // Package platform models the small ISA devices of a PC: the i8042 keyboard
-// controller, the system control port 0x92, the POST code port 0x80; and two
-// of virtual machines, the pvpanic device and a port to end a test with.
+// controller with a PS/2 keyboard and mouse, the system control port 0x92, the
+// POST code port 0x80; and those of virtual machines: the debug console port
+// 0x402, the pvpanic device and a port to end a test with.
 //
 // Sources: IBM PS/2 Hardware Interface Technical Reference (keyboard
-// controller, system control port A), Intel 8042 data sheet, the pvpanic
-// specification in QEMU's documentation.
+// controller, keyboard, mouse, system control port A), Intel 8042 data sheet,
+// Microsoft's description of the IntelliMouse, the pvpanic specification in
+// QEMU's documentation.
 //
 // Left out: A20 masking, which KVM cannot do. Both gates are registers, and a
 // guest that closes one is logged.

@@ -25,85 +25,153 @@ const (
 	statusSystem     = 1 << 2 // the self-test has passed
 	statusCommand    = 1 << 3 // the last write was to port 0x64
 	statusUnlocked   = 1 << 4
-	statusTimeout    = 1 << 6 // the keyboard did not answer
+	statusAux        = 1 << 5 // the byte comes from the mouse
+	statusTimeout    = 1 << 6 // the device did not answer
 )
 
-// Command byte, byte 0 of the controller's RAM. Bit 6 translates scan codes.
+// Command byte, byte 0 of the controller's RAM:
+//
+//	 7     6         5          4       3    2      1       0
+//	+---+-------+---------+----------+---+-----+-------+------+
+//	| 0 |transl.|aux off  | keyb. off| 0 | sys | IRQ12 | IRQ1 |
+//	+---+-------+---------+----------+---+-----+-------+------+
 const (
-	commandInterrupt   = 1 << 0 // IRQ1 when the output buffer is full
-	commandSystem      = 1 << 2
-	commandDisable     = 1 << 4 // keyboard
-	commandDisableAux  = 1 << 5
-	commandAtPowerOn   = commandInterrupt | commandDisableAux | 1<<6
-	commandAtSelfTest  = commandDisable | commandDisableAux | 1<<6
-	outputReset        = 1 << 0 // output port: 0 resets the processor
-	outputA20          = 1 << 1
-	outputBufferFull   = 1 << 4
-	outputAtPowerOn    = 0xC0 | outputReset | outputA20
-	inputPort          = 0x80 | 1<<5 // not locked, no manufacturing jumper
-	noKeyboardAnswered = 0xFE
+	commandInterrupt    = 1 << 0 // when the output buffer is full
+	commandInterruptAux = 1 << 1
+	commandSystem       = 1 << 2
+	commandDisable      = 1 << 4 // keyboard
+	commandDisableAux   = 1 << 5
+	commandTranslate    = 1 << 6 // scan codes of set 2 to set 1
+	commandAtPowerOn    = commandInterrupt | commandDisableAux | commandTranslate
+	commandAtSelfTest   = commandDisable | commandDisableAux | commandTranslate
 )
+
+// Output port:
+//
+//	  7      6      5      4      3     2     1     0
+//	+-----+-------+-----+------+-----+-----+-----+------+
+//	|data | clock |IRQ12| IRQ1 | aux | aux | A20 |/reset|
+//	+-----+-------+-----+------+-----+-----+-----+------+
+const (
+	outputReset      = 1 << 0 // 0 resets the processor
+	outputA20        = 1 << 1
+	outputBufferFull = 1 << 4
+	outputAuxFull    = 1 << 5
+	outputAtPowerOn  = 0xC0 | outputReset | outputA20
+)
+
+// inputPort says that the keyboard is not locked, and that there is no
+// manufacturing jumper.
+const inputPort = 0x80 | 1<<5
+
+// noDevice is what the controller answers for a device that does not.
+const noDevice = 0xFE
 
 // I8042Options says what the keyboard controller is connected to.
 type I8042Options struct {
-	// IRQ1 is the keyboard interrupt; nil leads nowhere.
-	IRQ1 irq.Line
+	// IRQ1 and IRQ12 are the interrupts of keyboard and mouse; nil leads
+	// nowhere.
+	IRQ1, IRQ12 irq.Line
+	// NoKeyboard and NoMouse leave a device out. What is sent to one is then
+	// answered at once with the time-out that a real controller gives after a
+	// while, so that guests find out quickly; without a mouse there is no
+	// mouse port either.
+	NoKeyboard, NoMouse bool
+	// LEDs is told the keyboard's LEDs when the guest changes them, on the
+	// thread of the vCPU: bit 0 Scroll Lock, bit 1 Num Lock, bit 2 Caps Lock.
+	// It must not wait, nor call the controller. Nil is not told.
+	LEDs func(leds uint8)
 	// Reset is called when the guest pulls the processor's reset line.
 	Reset func(reason string)
 	Log   *slog.Logger // nil discards
 }
 
-// I8042 is the keyboard controller of a machine with no keyboard and no mouse:
-// a byte sent to the keyboard is answered at once with the time-out that the
-// controller of a real machine gives after a while, and a mouse port does not
-// exist. Guests then find out quickly that nothing is there.
+// I8042 is the keyboard controller of a PS/2, with its keyboard and its mouse.
+//
+// It has one output buffer. A byte goes into it when the one before was read:
+// first an answer of the controller itself, then what comes from the keyboard,
+// then what comes from the mouse, of each device only while its interface is
+// enabled.
 type I8042 struct {
-	irq   irq.Line
-	reset resetter
-	log   *bus.GuestLog
+	irq1, irq12         irq.Line
+	noKeyboard, noMouse bool
+	leds                func(uint8)
+	reset               resetter
+	log                 *bus.GuestLog
+	keyboard            Keyboard
+	mouse               Mouse
 
 	mu sync.Mutex
 	s  I8042State
 }
 
-// I8042State is all there is to know about an I8042.
+// I8042State is all there is to know about an I8042 and what is plugged in.
 type I8042State struct {
 	Status     uint8
 	Output     uint8     // output buffer, read at port 0x60
 	RAM        [32]uint8 // byte 0 is the command byte
 	OutputPort uint8
 	Pending    uint8 // command that waits for its data byte; 0 is none
-	Asserted   bool  // level of IRQ1
+	Answer     uint8 // of the controller, that waits for the output buffer
+	AnswerBits uint8 // its status bits; 0 is no answer
+	Asserted1  bool  // level of IRQ1
+	Asserted12 bool  // level of IRQ12
+	Keyboard   KeyboardState
+	Mouse      MouseState
 }
 
 // NewI8042 returns a keyboard controller in its power-on state.
 func NewI8042(o I8042Options) *I8042 {
 	k := &I8042{
-		irq:   o.IRQ1,
-		reset: resetter{o.Reset, "keyboard controller"},
-		log:   bus.NewGuestLog(o.Log, "i8042"),
+		irq1:       o.IRQ1,
+		irq12:      o.IRQ12,
+		noKeyboard: o.NoKeyboard,
+		noMouse:    o.NoMouse,
+		leds:       o.LEDs,
+		reset:      resetter{o.Reset, "keyboard controller"},
+		log:        bus.NewGuestLog(o.Log, "i8042"),
 	}
-	if k.irq == nil {
-		k.irq = irq.None{}
+	if k.irq1 == nil {
+		k.irq1 = irq.None{}
 	}
+	if k.irq12 == nil {
+		k.irq12 = irq.None{}
+	}
+	k.keyboard.controller, k.mouse.controller = k, k
 	k.Reset()
 	return k
 }
 
-// State returns a copy of the device's state.
+// Keyboard is the keyboard, for who presses its keys.
+func (k *I8042) Keyboard() *Keyboard { return &k.keyboard }
+
+// Mouse is the mouse, for who moves it.
+func (k *I8042) Mouse() *Mouse { return &k.mouse }
+
+// State returns a copy of the state.
 func (k *I8042) State() I8042State {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.s
 }
 
-// Reset returns the controller to its power-on state.
+// Reset returns the controller and its devices to their power-on state, that
+// is, to how firmware leaves them after its own tests.
 func (k *I8042) Reset() {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.s = I8042State{Status: statusUnlocked, OutputPort: outputAtPowerOn, Asserted: k.s.Asserted}
-	k.s.RAM[0] = commandAtPowerOn
+	leds := k.s.Keyboard.LEDs
+	s := &k.s
+	*s = I8042State{
+		Status: statusUnlocked, OutputPort: outputAtPowerOn,
+		Asserted1: s.Asserted1, Asserted12: s.Asserted12,
+		Keyboard: s.Keyboard, Mouse: s.Mouse,
+	}
+	s.RAM[0] = commandAtPowerOn
+	s.Keyboard.reset()
+	s.Mouse.reset()
 	k.update()
+	k.mu.Unlock()
+	k.tellLEDs(leds, 0)
 }
 
 // DataPort returns the handler of port 0x60.
@@ -118,16 +186,20 @@ func (k i8042Data) Read(_ uint64, data []byte) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	data[0] = k.s.Output
-	k.s.Status &^= statusOutputFull | statusTimeout
+	k.s.Status &^= statusOutputFull | statusAux | statusTimeout
+	k.drive() // low, before the next byte raises it
 	k.update()
 }
 
 func (k i8042Data) Write(_ uint64, data []byte) {
 	k.mu.Lock()
+	before := k.s.Keyboard.LEDs
 	k.s.Status &^= statusCommand
 	reset := k.data(data[0])
 	k.update()
+	after := k.s.Keyboard.LEDs
 	k.mu.Unlock()
+	k.tellLEDs(before, after)
 	if reset {
 		k.reset.ask(k.log)
 	}
@@ -152,134 +224,68 @@ func (k i8042Command) Write(_ uint64, data []byte) {
 	}
 }
 
-// answer puts a byte into the output buffer, over one that was not read.
-func (k *I8042) answer(v uint8) {
-	k.s.Output = v
-	k.s.Status = k.s.Status&^statusTimeout | statusOutputFull
+func (k *I8042) tellLEDs(before, after uint8) {
+	if k.leds != nil && before != after {
+		k.leds(after)
+	}
 }
 
-// timeOut is the answer of a keyboard that is not there.
-func (k *I8042) timeOut() {
-	k.answer(noKeyboardAnswered)
-	k.s.Status |= statusTimeout
+// answer gives a byte of the controller's own, as soon as the output buffer is
+// free.
+func (k *I8042) answer(v uint8) { k.answerFrom(v, 0) }
+
+// answerFrom is answer with status bits.
+func (k *I8042) answerFrom(v, bits uint8) {
+	k.s.Answer, k.s.AnswerBits = v, bits|statusOutputFull
 }
 
-// update derives what follows from the registers: IRQ1, and the system flag. mu
-// is held, also while the line is set: its changes must arrive in order.
+// timeOut is the answer of a device that is not there.
+func (k *I8042) timeOut(bits uint8) { k.answerFrom(noDevice, bits|statusTimeout) }
+
+// update fills the output buffer and sets the interrupts. mu is held, also
+// while the lines are set: their changes must arrive in order.
 func (k *I8042) update() {
-	level := k.s.Status&statusOutputFull != 0 && k.s.RAM[0]&commandInterrupt != 0
-	if level != k.s.Asserted {
-		k.s.Asserted = level
-		k.irq.Set(level)
+	k.load()
+	k.drive()
+}
+
+// load fills the output buffer, if it is free.
+func (k *I8042) load() {
+	s := &k.s
+	if s.Status&statusOutputFull != 0 {
+		return
+	}
+	if s.AnswerBits != 0 {
+		s.Output = s.Answer
+		s.Status |= s.AnswerBits
+		s.AnswerBits = 0
+		return
+	}
+	if s.RAM[0]&commandDisable == 0 {
+		if v, ok := s.Keyboard.next(s.RAM[0]&commandTranslate != 0); ok {
+			s.Output = v
+			s.Status |= statusOutputFull
+			return
+		}
+	}
+	if s.RAM[0]&commandDisableAux == 0 {
+		if v, ok := s.Mouse.next(); ok {
+			s.Output = v
+			s.Status |= statusOutputFull | statusAux
+		}
 	}
 }
 
-// Commands of the controller, written to port 0x64. Others have no effect.
-const (
-	cmdReadRAM         = 0x20 // to 0x3F
-	cmdWriteRAM        = 0x60 // to 0x7F, with data
-	cmdPasswordTest    = 0xA4
-	cmdDisableAux      = 0xA7
-	cmdEnableAux       = 0xA8
-	cmdTestAux         = 0xA9
-	cmdSelfTest        = 0xAA
-	cmdTestKeyboard    = 0xAB
-	cmdDisableKeyboard = 0xAD
-	cmdEnableKeyboard  = 0xAE
-	cmdReadInputPort   = 0xC0
-	cmdReadOutputPort  = 0xD0
-	cmdWriteOutputPort = 0xD1 // with data
-	cmdWriteOutput     = 0xD2 // with data
-	cmdWriteAuxOutput  = 0xD3 // with data
-	cmdWriteAux        = 0xD4 // with data
-	cmdDisableA20      = 0xDD
-	cmdEnableA20       = 0xDF
-	cmdPulse           = 0xF0 // to 0xFF: pulse the output lines whose bit is 0
-
-	selfTestPassed   = 0x55
-	noPassword       = 0xF1
-	interfaceGood    = 0x00
-	auxDataStuckHigh = 0x04
-)
-
-// command takes a command, and reports whether it resets the processor.
-func (k *I8042) command(v uint8) (reset bool) {
-	k.s.Pending = 0
-	switch {
-	case v&^0x1F == cmdReadRAM:
-		k.answer(k.s.RAM[v&0x1F])
-		return false
-	case v&^0x1F == cmdWriteRAM:
-		k.s.Pending = v
-		return false
-	case v >= cmdPulse:
-		return v&outputReset == 0
+// drive gives the interrupt lines their levels.
+func (k *I8042) drive() {
+	s := &k.s
+	from := s.Status & (statusOutputFull | statusAux)
+	if level := from == statusOutputFull && s.RAM[0]&commandInterrupt != 0; level != s.Asserted1 {
+		s.Asserted1 = level
+		k.irq1.Set(level)
 	}
-	switch v {
-	case cmdPasswordTest:
-		k.answer(noPassword)
-	case cmdDisableAux:
-		k.s.RAM[0] |= commandDisableAux
-	case cmdEnableAux:
-		k.s.RAM[0] &^= commandDisableAux
-	case cmdTestAux:
-		k.answer(auxDataStuckHigh) // there is no such port
-	case cmdSelfTest:
-		k.s.RAM[0] = commandAtSelfTest | commandSystem
-		k.s.Status |= statusSystem
-		k.answer(selfTestPassed)
-	case cmdTestKeyboard:
-		k.answer(interfaceGood)
-	case cmdDisableKeyboard:
-		k.s.RAM[0] |= commandDisable
-	case cmdEnableKeyboard:
-		k.s.RAM[0] &^= commandDisable
-	case cmdReadInputPort:
-		k.answer(inputPort)
-	case cmdReadOutputPort:
-		v := k.s.OutputPort
-		if k.s.Status&statusOutputFull != 0 {
-			v |= outputBufferFull
-		}
-		k.answer(v)
-	case cmdWriteOutputPort, cmdWriteOutput, cmdWriteAuxOutput, cmdWriteAux:
-		k.s.Pending = v
-	case cmdDisableA20:
-		k.s.OutputPort &^= outputA20
-		closeA20(k.log)
-	case cmdEnableA20:
-		k.s.OutputPort |= outputA20
+	if level := from == statusOutputFull|statusAux && s.RAM[0]&commandInterruptAux != 0; level != s.Asserted12 {
+		s.Asserted12 = level
+		k.irq12.Set(level)
 	}
-	return false
-}
-
-// data takes a byte written to port 0x60: what a command waits for, or one for
-// the keyboard. It reports whether it resets the processor.
-func (k *I8042) data(v uint8) (reset bool) {
-	command := k.s.Pending
-	k.s.Pending = 0
-	switch command {
-	case cmdWriteOutputPort:
-		k.s.OutputPort = v &^ outputBufferFull
-		if v&outputA20 == 0 {
-			closeA20(k.log)
-		}
-		return v&outputReset == 0
-	case cmdWriteOutput, cmdWriteAuxOutput:
-		// Without a mouse port, what should seem to come from the mouse comes
-		// from the keyboard, as on the AT.
-		k.answer(v)
-	case cmdWriteAux:
-		k.timeOut()
-	case 0:
-		// Sending enables the keyboard interface (command byte bit 4).
-		k.s.RAM[0] &^= commandDisable
-		k.timeOut()
-	default:
-		k.s.RAM[command&0x1F] = v
-		if command == cmdWriteRAM {
-			k.s.Status = k.s.Status&^statusSystem | v&commandSystem
-		}
-	}
-	return false
 }

@@ -19,27 +19,47 @@ type rig struct {
 	post   *POST
 	log    bytes.Buffer
 	irq1   bool
-	edges  int
+	irq12  bool
+	edges  int // of IRQ1
+	edges2 int // of IRQ12
+	leds   []uint8
 	events []string
 }
 
-func newRig(tb testing.TB) *rig {
+func newRig(tb testing.TB) *rig { return newRigWith(tb, I8042Options{}) }
+
+// newBareRig has nothing plugged into the keyboard controller.
+func newBareRig(tb testing.TB) *rig {
+	return newRigWith(tb, I8042Options{NoKeyboard: true, NoMouse: true})
+}
+
+func newRigWith(tb testing.TB, o I8042Options) *rig {
 	r := &rig{ports: bus.New("ports", 0x10000), post: &POST{}}
 	log := slog.New(slog.NewTextHandler(&r.log, nil))
 	note := func(format string, args ...any) { r.events = append(r.events, fmt.Sprintf(format, args...)) }
 	reset := func(reason string) { note("reset by %s", reason) }
-	r.kbd = NewI8042(I8042Options{Reset: reset, Log: log, IRQ1: irq.LineFunc(func(asserted bool) {
+	o.Reset, o.Log = reset, log
+	o.IRQ1 = irq.LineFunc(func(asserted bool) {
 		r.irq1 = asserted
 		if asserted {
 			r.edges++
 		}
-	})})
+	})
+	o.IRQ12 = irq.LineFunc(func(asserted bool) {
+		r.irq12 = asserted
+		if asserted {
+			r.edges2++
+		}
+	})
+	o.LEDs = func(leds uint8) { r.leds = append(r.leds, leds) }
+	r.kbd = NewI8042(o)
 	r.port92 = NewPort92(Port92Options{Reset: reset, Log: log})
 	for _, err := range []error{
 		r.ports.Add(I8042DataPort, 1, "i8042 data", r.kbd.DataPort()),
 		r.ports.Add(I8042CommandPort, 1, "i8042 command", r.kbd.CommandPort()),
 		r.ports.Add(Port92Port, 1, "port92", r.port92),
 		r.ports.Add(POSTPort, 1, "post", r.post),
+		r.ports.Add(DebugConsolePort, 1, "debug console", NewDebugConsole(DebugConsoleOptions{Log: log})),
 		r.ports.Add(PvpanicPort, 1, "pvpanic", NewPvpanic(func(e PanicEvent) { note("panic %d", e) })),
 		r.ports.Add(DebugExitPort, DebugExitPorts, "exit", NewDebugExit(func(v uint32) { note("exit %#x", v) })),
 	} {
@@ -80,35 +100,41 @@ func TestI8042Commands(t *testing.T) {
 		name string
 		send []byte // command and data
 		want int    // -1 is no answer
+		bare int    // the same with nothing plugged in, if it differs
 	}{
-		{"self-test", []byte{0xAA}, 0x55},
-		{"read the command byte", []byte{0x20}, commandAtPowerOn},
-		{"write it", []byte{0x60, 0x12}, -1},
-		{"read RAM", []byte{0x3F}, 0},
-		{"keyboard interface", []byte{0xAB}, 0},
-		{"mouse interface", []byte{0xA9}, 4},
-		{"password", []byte{0xA4}, 0xF1},
-		{"input port", []byte{0xC0}, 0xA0},
-		{"output port", []byte{0xD0}, 0xC3},
-		{"write the output port", []byte{0xD1, 0x03}, -1},
-		{"echo", []byte{0xD2, 0x5A}, 0x5A},
-		{"mouse echo", []byte{0xD3, 0x5A}, 0x5A},
-		{"to the mouse", []byte{0xD4, 0xF2}, 0xFE},
-		{"disable keyboard", []byte{0xAD}, -1},
-		{"enable keyboard", []byte{0xAE}, -1},
-		{"unknown", []byte{0x99}, -1},
-		{"pulse nothing", []byte{0xFF}, -1},
+		{"self-test", []byte{0xAA}, 0x55, 0x55},
+		{"read the command byte", []byte{0x20}, commandAtPowerOn, commandAtPowerOn},
+		{"write it", []byte{0x60, 0x12}, -1, -1},
+		{"read RAM", []byte{0x3F}, 0, 0},
+		{"keyboard interface", []byte{0xAB}, 0, 0},
+		{"mouse interface", []byte{0xA9}, 0, 4},
+		{"password", []byte{0xA4}, 0xF1, 0xF1},
+		{"input port", []byte{0xC0}, 0xA0, 0xA0},
+		{"output port", []byte{0xD0}, 0xC3, 0xC3},
+		{"write the output port", []byte{0xD1, 0x03}, -1, -1},
+		{"echo", []byte{0xD2, 0x5A}, 0x5A, 0x5A},
+		{"mouse echo", []byte{0xD3, 0x5A}, 0x5A, 0x5A},
+		{"to the mouse", []byte{0xD4, 0xEC}, 0xFA, 0xFE},
+		{"disable keyboard", []byte{0xAD}, -1, -1},
+		{"enable keyboard", []byte{0xAE}, -1, -1},
+		{"unknown", []byte{0x99}, -1, -1},
+		{"pulse nothing", []byte{0xFF}, -1, -1},
 	} {
-		r := newRig(t)
-		answer, ok := r.command(tt.send[0], tt.send[1:]...)
-		if ok != (tt.want >= 0) || ok && int(answer) != tt.want {
-			t.Errorf("%s: %#x %v, want %#x", tt.name, answer, ok, tt.want)
-		}
-		if e := r.takeEvents(); e != "" {
-			t.Errorf("%s: %s", tt.name, e)
-		}
-		if v := r.in(0x64); v&(statusOutputFull|statusTimeout) != 0 {
-			t.Errorf("%s: status %#x after the answer was read", tt.name, v)
+		for _, plugged := range []bool{true, false} {
+			r, want := newRig(t), tt.want
+			if !plugged {
+				r, want = newBareRig(t), tt.bare
+			}
+			answer, ok := r.command(tt.send[0], tt.send[1:]...)
+			if ok != (want >= 0) || ok && int(answer) != want {
+				t.Errorf("%s: %#x %v, want %#x", tt.name, answer, ok, want)
+			}
+			if e := r.takeEvents(); e != "" {
+				t.Errorf("%s: %s", tt.name, e)
+			}
+			if v := r.in(0x64); v&(statusOutputFull|statusTimeout|statusAux) != 0 {
+				t.Errorf("%s: status %#x after the answer was read", tt.name, v)
+			}
 		}
 	}
 }
@@ -141,7 +167,7 @@ func TestI8042Status(t *testing.T) {
 // TestNoKeyboard is how a driver finds that there is none: the command that
 // identifies one is answered at once by a time-out.
 func TestNoKeyboard(t *testing.T) {
-	r := newRig(t)
+	r := newBareRig(t)
 	r.command(0x60, 0x41)
 	r.out(0x60, 0xF2)
 	if v := r.in(0x64); v != statusUnlocked|statusOutputFull|statusTimeout || !r.irq1 {
@@ -264,7 +290,7 @@ func TestAllocatesNothing(t *testing.T) {
 	r := newRig(t)
 	one := []byte{0}
 	if n := testing.AllocsPerRun(100, func() {
-		for _, port := range []uint64{0x60, 0x64, 0x80, 0x92, 0x505} {
+		for _, port := range []uint64{0x60, 0x64, 0x80, 0x92, 0x402, 0x505} {
 			one[0] = 0xAA
 			if port == 0x92 || port == 0x505 {
 				one[0] = 0
@@ -279,30 +305,49 @@ func TestAllocatesNothing(t *testing.T) {
 
 func FuzzI8042(f *testing.F) {
 	f.Add([]byte{1, 0xAA, 2, 0, 1, 0x60, 0, 0x01, 0, 0xFF, 2, 0, 1, 0xFE})
+	f.Add([]byte{0, 0xF0, 0, 0x01, 5, 57, 5, 185, 0, 0xF0, 0, 0x03, 0, 0xF8, 5, 57, 2, 0, 2, 0})
+	f.Add([]byte{1, 0xA8, 1, 0xD4, 0, 0xF3, 1, 0xD4, 0, 200, 1, 0xD4, 0, 0xF4, 6, 0x91, 6, 7, 2, 0, 1, 0xD4, 0, 0xEB})
 	f.Fuzz(func(t *testing.T, ops []byte) {
 		r := newRig(t)
-		for n := 0; len(ops) >= 2 && n < 200; ops, n = ops[2:], n+1 {
-			switch ops[0] % 6 {
+		for n := 0; len(ops) >= 2 && n < 300; ops, n = ops[2:], n+1 {
+			v := ops[1]
+			switch ops[0] % 8 {
 			case 0:
-				r.out(0x60, ops[1])
+				r.out(0x60, v)
 			case 1:
-				r.out(0x64, ops[1])
+				r.out(0x64, v)
 			case 2:
-				if r.in(0x60); r.in(0x64)&statusOutputFull != 0 {
-					t.Fatal("the output buffer stays full")
-				}
+				r.in(0x60)
 			case 3:
-				r.out(0x92, ops[1])
+				r.out(0x92, v)
 			case 4:
 				r.kbd.Reset()
+			case 5:
+				r.kbd.Keyboard().Key(Key(v&0x7F), v&0x80 == 0)
+			case 6:
+				r.kbd.Mouse().Move(int(int8(v))<<4, int(int8(ops[0])), int(v&7)-3, MouseButtons(v&31))
+			case 7:
+				r.kbd.Keyboard().Press(Key(v), Key(ops[0]))
 			}
 			s := r.kbd.State()
-			want := s.Status&statusOutputFull != 0 && s.RAM[0]&commandInterrupt != 0
-			if r.irq1 != want || s.Asserted != want {
-				t.Fatalf("IRQ1 %v with %+v", r.irq1, s)
+			full := s.Status & (statusOutputFull | statusAux)
+			want1 := full == statusOutputFull && s.RAM[0]&commandInterrupt != 0
+			want12 := full == statusOutputFull|statusAux && s.RAM[0]&commandInterruptAux != 0
+			if r.irq1 != want1 || s.Asserted1 != want1 || r.irq12 != want12 || s.Asserted12 != want12 {
+				t.Fatalf("IRQ1 %v, IRQ12 %v with %+v", r.irq1, r.irq12, s)
+			}
+			if m := s.Mouse; max(m.X, -m.X, m.Y, -m.Y, m.Z, -m.Z) > mouseFar {
+				t.Fatalf("movement %d %d %d is kept", m.X, m.Y, m.Z)
 			}
 		}
-		if len(r.events) > 200 || r.log.Len() > 1<<16 {
+		// A guest that reads comes to an end, unless the mouse has far to go.
+		for n := 0; r.in(0x64)&statusOutputFull != 0; n++ {
+			if n > 4*2*mouseFar/8+100 {
+				t.Fatal("the output buffer stays full")
+			}
+			r.in(0x60)
+		}
+		if len(r.events) > 300 || r.log.Len() > 1<<16 {
 			t.Fatalf("%d events, %d bytes of log", len(r.events), r.log.Len())
 		}
 	})

@@ -76,6 +76,8 @@ type RTCOptions struct {
 	// RAMBelow4G and RAMAbove4G are the guest's memory in bytes, which the
 	// CMOS RAM tells to the firmware.
 	RAMBelow4G, RAMAbove4G uint64
+	// CMOS is what else the CMOS RAM tells.
+	CMOS CMOS
 }
 
 // RTC is an MC146818 with the PC's 128 bytes of registers and CMOS RAM. It is a
@@ -130,7 +132,7 @@ func NewRTC(o RTCOptions) *RTC {
 	r.s.RAM[regB] = b24Hour
 	r.s.RAM[regD] = dVRT
 	r.s.setMemorySize(o.RAMBelow4G, o.RAMAbove4G)
-	r.s.RAM[cmosEquipment] = equipmentFPU
+	r.s.setHardware(o.CMOS)
 	r.s.setChecksum()
 	r.s.SeenSecond, _ = r.now()
 	r.s.SeenPeriodic = ticksAt(r.clock.Now(), crystal)
