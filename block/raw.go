@@ -99,6 +99,8 @@ func (d *Raw) openFile(o Options) error {
 	case unix.S_IFREG:
 	case unix.S_IFBLK:
 		d.device = true
+	case unix.S_IFDIR:
+		return fmt.Errorf("%s is a directory, neither a file nor a block device", d.path)
 	default:
 		return fmt.Errorf("%s: neither a file nor a block device", d.path)
 	}

@@ -34,7 +34,7 @@ func TestOpenErrors(t *testing.T) {
 		says string
 	}{
 		{"missing", t.Context(), Options{Path: filepath.Join(dir, "none.img")}, unix.ENOENT, "none.img"},
-		{"folder", t.Context(), Options{Path: dir}, nil, "neither a file nor a block device"},
+		{"folder", t.Context(), Options{Path: dir}, nil, "is a directory"},
 		{"FIFO", t.Context(), Options{Path: fifo}, nil, "neither a file nor a block device"},
 		{"character device", t.Context(), Options{Path: "/dev/null"}, nil, "neither a file nor a block device"},
 		{"no O_DIRECT", t.Context(), Options{Path: onRamfs, Cache: CacheNone}, ErrNoDirectIO, "(ramfs); use another cache mode"},

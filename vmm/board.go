@@ -7,10 +7,13 @@ import (
 
 	"github.com/govmm/govmm/devices/bus"
 	"github.com/govmm/govmm/devices/clock"
+	"github.com/govmm/govmm/devices/floppy"
+	"github.com/govmm/govmm/devices/ide"
 	"github.com/govmm/govmm/devices/irq"
 	"github.com/govmm/govmm/devices/pci"
 	"github.com/govmm/govmm/devices/platform"
 	"github.com/govmm/govmm/devices/timer"
+	"github.com/govmm/govmm/devices/vga"
 	"github.com/govmm/govmm/memory"
 	"github.com/govmm/govmm/virtio/balloon"
 	"github.com/govmm/govmm/virtio/console"
@@ -27,11 +30,15 @@ const (
 // board is the machine's hardware: every device, built in one list.
 type board struct {
 	resetters []bus.Resetter
-	pm        *pci.PIIX4PM
+	pm        *pci.PIIX4PM // nil without
 	chardevs  []Chardev
 	disks     []*disk
 	nics      []*nic
 	balloon   *balloon.Device // nil without
+	ide       *ide.Controller
+	floppy    *floppy.FDC // nil without
+	video     *vga.VGA    // nil without
+	keyboard  *platform.Keyboard
 	pausers   []pauser
 
 	virtioSerials []*console.Device
@@ -79,22 +86,26 @@ func (m *Machine) buildBoard(ctx context.Context) error {
 	m.closer.add(c.Close)
 	m.board = &board{}
 	wires := m.newWiring()
-	for _, build := range []func(*wiring) error{
-		m.addTimers,
+	for _, build := range []func(context.Context, *wiring) error{
 		m.addPCI,
+		m.addIDE,
+		m.addDMA,
+		m.addTimers, // whose CMOS RAM tells of the drives
 		m.addPlatform,
 		m.addSerials,
 	} {
-		if err := build(wires); err != nil {
+		if err := build(ctx, wires); err != nil {
 			return err
 		}
 	}
 	for _, build := range []func(context.Context) error{
+		m.addVideo,
 		m.addDisks,
 		m.addInterfaces,
 		m.addVirtioSerial,
 		m.addBalloon,
 		m.addEntropy,
+		m.addFirmwareConfig,
 	} {
 		if err := build(ctx); err != nil {
 			return err
@@ -105,7 +116,7 @@ func (m *Machine) buildBoard(ctx context.Context) error {
 }
 
 // addTimers adds the PIT and the RTC with its CMOS RAM.
-func (m *Machine) addTimers(w *wiring) error {
+func (m *Machine) addTimers(_ context.Context, w *wiring) error {
 	low, high := memory.Split(ramSize(m.domain))
 	pit := timer.NewPIT(timer.PITOptions{
 		Clock: m.clock,
@@ -117,6 +128,7 @@ func (m *Machine) addTimers(w *wiring) error {
 		IRQ:        w.line(irqRTC),
 		RAMBelow4G: low,
 		RAMAbove4G: high,
+		CMOS:       m.cmos(),
 	})
 	m.board.resets(pit, rtc)
 	return m.addPorts(
@@ -127,47 +139,69 @@ func (m *Machine) addTimers(w *wiring) error {
 }
 
 // addPCI adds the PCI bus with the bridges of the i440FX, PIIX3 and PIIX4.
-func (m *Machine) addPCI(w *wiring) error {
+func (m *Machine) addPCI(_ context.Context, w *wiring) error {
+	direct := m.boot.firmware == nil // then the registers are as firmware would leave them
 	router := pci.NewRouter(w.pciLines())
-	b := pci.NewBus(pci.Options{Ports: m.ports, Memory: m.mmio, Router: router, Firmware: true, Log: m.named("pci")})
-	host := pci.NewI440FX(pci.I440FXOptions{})
-	isa := pci.NewPIIX3(pci.PIIX3Options{Router: router, Reset: m.resetBy, Firmware: true, Log: m.named("piix3")})
-	pm := pci.NewPIIX4PM(pci.PIIX4PMOptions{
-		Clock:    m.clock,
-		SCI:      w.line(irqSCI),
-		PowerOff: func() { m.request(Exit{Cause: CausePowerOff, Source: "ACPI S5"}) },
-		Firmware: true,
-		Log:      m.named("piix4pm"),
-	})
+	b := pci.NewBus(pci.Options{Ports: m.ports, Memory: m.mmio, Router: router, Firmware: direct, Log: m.named("pci")})
+	var bridge pci.I440FXOptions
+	if !direct {
+		bridge.PAMChanged = m.boot.shadow.set
+	}
+	host := pci.NewI440FX(bridge)
+	isa := pci.NewPIIX3(pci.PIIX3Options{Router: router, Reset: m.resetBy, Firmware: direct, Log: m.named("piix3")})
 	if err := errors.Join(
 		b.Add(host, hostBridgeSlot, 0),
 		b.Add(isa, piixSlot, piix3Function),
-		b.Add(pm, piixSlot, piix4Function),
 	); err != nil {
 		return err
 	}
 	mechanism := pci.NewMechanism(b, isa.ResetControl())
-	m.board.pm, m.board.pci = pm, b
+	m.board.pci = b
 	m.board.messages, m.board.ioEvents = newMessages(m.vm, m.named("msi")), newIOEvents(m.vm)
 	m.board.resets(mechanism, b)
-	return m.addPorts(
-		ports{pci.ConfigPort, pci.ConfigPorts, "pci configuration", mechanism},
-		ports{pci.APMPort, pci.APMPorts, "apm", pm.APM()},
+	if err := m.addPorts(ports{pci.ConfigPort, pci.ConfigPorts, "pci configuration", mechanism}); err != nil {
+		return err
+	}
+	// SeaBIOS makes ACPI tables of its own for a machine that has power
+	// management but none.
+	if !direct && !m.hasACPI() {
+		return nil
+	}
+	return m.addPowerManagement(w, direct)
+}
+
+func (m *Machine) addPowerManagement(w *wiring, direct bool) error {
+	pm := pci.NewPIIX4PM(pci.PIIX4PMOptions{
+		Clock:    m.clock,
+		SCI:      w.line(irqSCI),
+		PowerOff: func() { m.request(Exit{Cause: CausePowerOff, Source: "ACPI S5"}) },
+		Firmware: direct,
+		Log:      m.named("piix4pm"),
+	})
+	m.board.pm = pm
+	return errors.Join(
+		m.board.pci.Add(pm, piixSlot, piix4Function),
+		m.addPorts(ports{pci.APMPort, pci.APMPorts, "apm", pm.APM()}),
 	)
 }
 
 // addPlatform adds the small ISA devices.
-func (m *Machine) addPlatform(w *wiring) error {
-	keyboard := platform.NewI8042(platform.I8042Options{IRQ1: w.line(1), Reset: m.resetBy, Log: m.named("i8042")})
+func (m *Machine) addPlatform(_ context.Context, w *wiring) error {
+	keyboard := platform.NewI8042(platform.I8042Options{
+		IRQ1: w.line(irqKeyboard), IRQ12: w.line(irqMouse), Reset: m.resetBy, Log: m.named("i8042"),
+	})
+	m.board.keyboard = keyboard.Keyboard()
+	console := platform.NewDebugConsole(platform.DebugConsoleOptions{Log: m.log})
 	port92 := platform.NewPort92(platform.Port92Options{Reset: m.resetBy, Log: m.named("port 92")})
 	post := &platform.POST{}
-	m.board.resets(keyboard, port92, post)
+	m.board.resets(keyboard, port92, post, console)
 	list := []ports{
 		{platform.I8042DataPort, 1, "i8042 data", keyboard.DataPort()},
 		{platform.I8042CommandPort, 1, "i8042 command", keyboard.CommandPort()},
 		{platform.Port92Port, 1, "system control port A", port92},
 		{platform.POSTPort, 1, "POST code", post},
 		{platform.PvpanicPort, 1, "pvpanic", platform.NewPvpanic(m.panicked)},
+		{platform.DebugConsolePort, 1, "debug console", console},
 	}
 	if m.options.DebugExit {
 		list = append(list, ports{platform.DebugExitPort, platform.DebugExitPorts, "debug exit",
@@ -222,4 +256,4 @@ func (b *board) reset() {
 }
 
 // pressPowerButton reports whether the guest listens to it.
-func (b *board) pressPowerButton() (heard bool) { return b.pm.PressPowerButton() }
+func (b *board) pressPowerButton() (heard bool) { return b.pm != nil && b.pm.PressPowerButton() }

@@ -10,27 +10,60 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/govmm/govmm/boot"
+	"github.com/govmm/govmm/boot/bootloader"
+	"github.com/govmm/govmm/boot/firmware"
 	"github.com/govmm/govmm/domcfg"
 	"github.com/govmm/govmm/kvm"
 	"github.com/govmm/govmm/memory"
 )
 
-// kernelFiles are the files of a direct kernel boot. They stay open as long as
-// the machine lives, so that a restart boots the same kernel, also when the
-// files were replaced meanwhile.
-type kernelFiles struct {
+// bootFiles are the files that a machine boots from. They stay open as long as it
+// lives, so that a restart boots the same, also when the files were replaced
+// meanwhile.
+type bootFiles struct {
+	kernelPath, initrdPath, cmdline string
+
 	kernel, initrd boot.Image
+	firmware       *firmware.Image // nil: the guest is started in the kernel
+	rom            memory.Region   // with the firmware in it
+	shadow         *shadow
 }
 
-// openKernel opens the files that the domain boots from.
-func (m *Machine) openKernel(context.Context) error {
-	m.kernel = &kernelFiles{}
+// runBootloader asks the host bootloader of the domain, if it has one, what to
+// boot. Else that is what os says.
+func (m *Machine) runBootloader(ctx context.Context) error {
+	o := m.domain.OS
+	m.boot.kernelPath, m.boot.initrdPath, m.boot.cmdline = o.Kernel, o.Initrd, o.Cmdline
+	if m.domain.Bootloader == "" {
+		return nil
+	}
+	index, ok := m.domain.BootloaderDisk()
+	if !ok {
+		return errors.New("bootloader: there is no hard disk for it to look at")
+	}
+	result, err := bootloader.Run(ctx, bootloader.Options{
+		Path:    m.domain.Bootloader,
+		Args:    m.domain.BootloaderArgs,
+		Disk:    m.domain.Devices.Disks[index].SourcePath(),
+		Cmdline: o.Cmdline,
+		Log:     m.log,
+	})
+	if err != nil {
+		return fmt.Errorf("bootloader: %w", err)
+	}
+	m.closer.add(result.Cleanup)
+	m.boot.kernelPath, m.boot.initrdPath, m.boot.cmdline = result.Kernel, result.Ramdisk, result.Args
+	return nil
+}
+
+// openBoot opens the files that the domain boots from.
+func (m *Machine) openBoot(context.Context) error {
 	for _, f := range []struct {
 		what, path string
 		image      *boot.Image
 	}{
-		{"os/kernel", m.domain.OS.Kernel, &m.kernel.kernel},
-		{"os/initrd", m.domain.OS.Initrd, &m.kernel.initrd},
+		{"os/kernel", m.boot.kernelPath, &m.boot.kernel},
+		{"os/initrd", m.boot.initrdPath, &m.boot.initrd},
 	} {
 		if f.path == "" {
 			continue
@@ -42,7 +75,10 @@ func (m *Machine) openKernel(context.Context) error {
 		m.closer.add(file.Close)
 		*f.image = io.NewSectionReader(file, 0, size)
 	}
-	return nil
+	if m.domain.BootsDirectly() {
+		return nil
+	}
+	return m.openFirmware()
 }
 
 // openRegular opens a file for reading, and refuses what is not a regular file
@@ -68,13 +104,18 @@ func openRegular(path string) (*os.File, int64, error) {
 	return f, info.Size(), nil
 }
 
-// load puts the tables and the kernel into RAM and sets up the vCPUs.
+// load puts what the guest starts with into RAM and sets up the vCPUs. With
+// firmware there is nothing to do: the ROM is in its place, and the vCPUs are as
+// a reset leaves them.
 func (m *Machine) load(ctx context.Context) error {
+	if m.boot.firmware != nil {
+		return nil
+	}
 	low, high := memory.Split(ramSize(m.domain))
 	cfg := boot.Config{
-		Kernel:    m.kernel.kernel,
-		Initrd:    m.kernel.initrd,
-		Cmdline:   m.domain.OS.Cmdline,
+		Kernel:    m.boot.kernel,
+		Initrd:    m.boot.initrd,
+		Cmdline:   m.boot.cmdline,
 		LowRAM:    low,
 		HighRAM:   high,
 		ZeroedRAM: true, // fresh, or discarded by the reset
@@ -99,9 +140,9 @@ func (m *Machine) bootError(err error) error {
 	}
 	switch e.Part {
 	case boot.PartKernel:
-		return fmt.Errorf("os/kernel: %s: %w", m.domain.OS.Kernel, e.Err)
+		return fmt.Errorf("os/kernel: %s: %w", m.boot.kernelPath, e.Err)
 	case boot.PartInitrd:
-		return fmt.Errorf("os/initrd: %s: %w", m.domain.OS.Initrd, e.Err)
+		return fmt.Errorf("os/initrd: %s: %w", m.boot.initrdPath, e.Err)
 	}
 	return fmt.Errorf("os/%w", e)
 }
@@ -164,10 +205,11 @@ func CheckDomain(ctx context.Context, d *domcfg.Domain, o Options) error {
 		return err
 	}
 	m := &Machine{domain: d, options: o}
+	m.boot.kernelPath, m.boot.initrdPath = d.OS.Kernel, d.OS.Initrd // a bootloader is not run
 	err := errors.Join(
 		checkMemory(ramSize(d)),
 		m.createVM(ctx),
-		m.openKernel(ctx),
+		m.openBoot(ctx),
 	)
 	return errors.Join(err, m.closer.Close())
 }

@@ -13,33 +13,50 @@ import (
 
 // disk is a disk of the board.
 type disk struct {
-	name   string // its target, vda
-	device *blk.Device
+	name          string // its target, vda
+	config        *domcfg.Disk
+	device        *blk.Device // nil if it is not a virtio disk
+	channel, unit int         // where it is, if it is on IDE or a floppy drive
+
+	// medium is the host end, nil in an empty drive. It and drive, which is nil
+	// for hard disks, are the supervisor's once the machine runs.
+	medium block.Backend
+	drive  drive
 }
 
-// addDisks adds the disks that the domain lists.
+// disk finds a disk by its target.
+func (b *board) disk(target string) *disk {
+	for _, d := range b.disks {
+		if d.name == target {
+			return d
+		}
+	}
+	return nil
+}
+
+// addDisks adds the virtio disks that the domain lists.
 func (m *Machine) addDisks(ctx context.Context) error {
 	for i, d := range m.domain.Devices.Disks {
+		if d.Bus() != domcfg.BusVirtio {
+			continue
+		}
 		if err := m.addDisk(ctx, d); err != nil {
-			return fmt.Errorf("devices/disk[%d]: %s: %w", i+1, d.Target.Dev, err)
+			return diskError(i, d, err)
 		}
 	}
 	return nil
 }
 
 func (m *Machine) addDisk(ctx context.Context, d *domcfg.Disk) error {
-	o, err := blockOptions(d)
-	if err != nil {
-		return err
-	}
 	name := d.Target.Dev
-	o.Log = m.named(name)
-	backend, err := block.Open(ctx, o)
+	backend, err := m.openMedium(ctx, d)
 	if err != nil {
 		return err
 	}
-	m.closer.add(backend.Close)
-	policy, err := errorPolicy(d.Driver.ErrorPolicy)
+	entry := &disk{name: name, config: d, medium: backend}
+	m.noteDisk(entry)
+	driver := driverOf(d)
+	policy, err := errorPolicy(driver.ErrorPolicy)
 	if err != nil {
 		return err
 	}
@@ -48,16 +65,16 @@ func (m *Machine) addDisk(ctx context.Context, d *domcfg.Disk) error {
 		blockSize = int(d.BlockIO.LogicalBlockSize)
 	}
 	var transport virtioOptions
-	if d.Driver.Discard == "ignore" {
+	if driver.Discard == "ignore" {
 		transport.withhold = blk.FeatureDiscard
 	}
 	var failed atomic.Bool // until Resume, so that a storm of failures is one pause
 	device, err := blk.New(blk.Options{
 		Backend:     backend,
 		Serial:      d.Serial,
-		Queues:      cmp.Or(int(d.Driver.Queues), min(len(m.cpus), blk.MaxQueues)),
+		Queues:      cmp.Or(int(driver.Queues), min(len(m.cpus), blk.MaxQueues)),
 		BlockSize:   blockSize,
-		Packed:      d.Driver.Packed == domcfg.On,
+		Packed:      driver.Packed == domcfg.On,
 		ErrorPolicy: policy,
 		OnError: func(e blk.IOError) {
 			m.events.publish(Event{Kind: EventIOError, Device: name, Err: e.Err})
@@ -71,7 +88,7 @@ func (m *Machine) addDisk(ctx context.Context, d *domcfg.Disk) error {
 		return err
 	}
 	m.closer.add(func() error { device.Close(); return nil })
-	m.board.disks = append(m.board.disks, &disk{name: name, device: device})
+	entry.device = device
 	m.board.pausers = append(m.board.pausers, pauser{
 		pause:  device.Pause,
 		resume: func() { failed.Store(false); device.Resume() },
@@ -81,7 +98,8 @@ func (m *Machine) addDisk(ctx context.Context, d *domcfg.Disk) error {
 
 // blockOptions translates a disk's source and driver.
 func blockOptions(d *domcfg.Disk) (o block.Options, err error) {
-	o = block.Options{ReadOnly: d.ReadOnly, Shareable: d.Shareable}
+	driver := driverOf(d)
+	o = block.Options{ReadOnly: d.ReadOnly || d.Device == domcfg.DeviceCDROM, Shareable: d.Shareable}
 	switch d.Type {
 	case domcfg.DiskFile:
 		o.Path = d.Source.File
@@ -90,7 +108,7 @@ func blockOptions(d *domcfg.Disk) (o block.Options, err error) {
 	default:
 		return o, fmt.Errorf("a source of type %s has no host end in this version", d.Type)
 	}
-	switch d.Driver.Cache {
+	switch driver.Cache {
 	case "", "default":
 		o.Cache = block.CacheDefault
 	case "none":
@@ -100,12 +118,12 @@ func blockOptions(d *domcfg.Disk) (o block.Options, err error) {
 	case "writeback":
 		o.Cache = block.CacheWriteback
 	default:
-		return o, fmt.Errorf("cache mode %s is not in this version", d.Driver.Cache)
+		return o, fmt.Errorf("cache mode %s is not in this version", driver.Cache)
 	}
 	if d.Shareable && o.Cache == block.CacheDefault {
 		o.Cache = block.CacheNone // what the other machine writes must be seen
 	}
-	switch d.Driver.IO {
+	switch driver.IO {
 	case "":
 		o.Engine = block.EngineDefault
 	case "threads":
@@ -113,7 +131,7 @@ func blockOptions(d *domcfg.Disk) (o block.Options, err error) {
 	case "native", "io_uring":
 		o.Engine = block.EngineNative
 	default:
-		return o, fmt.Errorf("io=%s is not in this version", d.Driver.IO)
+		return o, fmt.Errorf("io=%s is not in this version", driver.IO)
 	}
 	return o, nil
 }

@@ -50,6 +50,9 @@ const (
 	// EventBalloon: the guest gave memory back, or took some. Memory is what it
 	// has now.
 	EventBalloon
+	// EventTray: the tray of a drive, Device, was opened (Open) or closed with
+	// something else in it, by the guest or by ChangeMedia.
+	EventTray
 	// EventEnded: the machine has ended. Exit tells why. The last event.
 	EventEnded
 )
@@ -57,7 +60,7 @@ const (
 var eventNames = [...]string{
 	EventStarted: "started", EventPaused: "paused", EventResumed: "resumed",
 	EventReset: "reset", EventShutdown: "shutdown", EventPanicked: "panicked",
-	EventIOError: "I/O error", EventBalloon: "balloon", EventEnded: "ended",
+	EventIOError: "I/O error", EventBalloon: "balloon", EventTray: "tray", EventEnded: "ended",
 }
 
 // String names the kind for a log.
@@ -77,6 +80,8 @@ type Event struct {
 	Memory uint64 // with EventBalloon, in bytes
 	Device string // with EventIOError: the target of the disk
 	Err    error  // with EventIOError, and with EventPaused when it was not asked for
+	// Open tells which way the tray of EventTray went.
+	Open bool
 }
 
 // eventHub hands events to any number of subscribers, each with a queue of its

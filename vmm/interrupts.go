@@ -14,9 +14,11 @@ import (
 // cascade would be, as on every PC; the tables in package boot say the same.
 const (
 	irqTimer     = 0
+	irqKeyboard  = 1
 	irqCascade   = 2
 	irqRTC       = 8
 	irqSCI       = 9
+	irqMouse     = 12
 	isaIRQs      = 16
 	ioapicTimer  = 2
 	picIRQs      = 8

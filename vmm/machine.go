@@ -9,8 +9,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/govmm/govmm/boot"
 	"github.com/govmm/govmm/devices/bus"
 	"github.com/govmm/govmm/devices/clock"
+	"github.com/govmm/govmm/devices/pci"
+	"github.com/govmm/govmm/devices/vga"
 	"github.com/govmm/govmm/domcfg"
 	"github.com/govmm/govmm/kvm"
 	"github.com/govmm/govmm/memory"
@@ -66,7 +69,8 @@ type Machine struct {
 	ports   *bus.Bus
 	mmio    *bus.Bus
 	board   *board
-	kernel  *kernelFiles
+	boot    bootFiles
+	slots   *slots
 	cpus    []*vcpu
 	initial resetState
 	gate    *gate
@@ -118,7 +122,8 @@ func New(ctx context.Context, d *domcfg.Domain, o Options) (_ *Machine, err erro
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		m.openKernel,
+		m.runBootloader,
+		m.openBoot,
 		m.createVM,
 		m.mapMemory,
 		m.createIRQChips,
@@ -157,11 +162,16 @@ func (m *Machine) createVM(context.Context) error {
 		return hostError(err)
 	}
 	m.closer.add(m.vm.Close)
-	// Three pages and one page for KVM's own use on old Intel processors, in
-	// the reserved end of the 32-bit space, below the firmware.
-	const tss, identityMap = 0xFFFBD000, 0xFFFBC000
-	return hostError(errors.Join(m.vm.SetTSSAddr(tss), m.vm.SetIdentityMapAddr(identityMap)))
+	m.slots = &slots{vm: m.vm}
+	return hostError(errors.Join(m.vm.SetTSSAddr(kvmPages+kvm.PageSize), m.vm.SetIdentityMapAddr(kvmPages)))
 }
+
+// KVM has four pages for its own use on old Intel processors: below the largest
+// firmware.
+const (
+	kvmPages     = 0xFEFFC000
+	kvmPagesSize = 4 * kvm.PageSize
+)
 
 // createIRQChips makes the interrupt controllers. It comes after the memory
 // slots: KVM registers their ports in a way that makes the next change of a slot
@@ -170,7 +180,11 @@ func (m *Machine) createIRQChips(context.Context) error {
 	if err := errors.Join(m.vm.CreateIRQChip(), m.vm.SetGSIRouting(routes())); err != nil {
 		return hostError(err)
 	}
-	return m.initial.readIRQChips(m.vm)
+	level := uint8(0)
+	if m.domain.BootsDirectly() {
+		level = elcrSlaveSet // as a BIOS leaves it
+	}
+	return m.initial.readIRQChips(m.vm, level)
 }
 
 // mapMemory maps the guest's RAM and gives it to KVM.
@@ -190,12 +204,35 @@ func (m *Machine) mapMemory(context.Context) error {
 	}
 	m.ram = ram
 	m.closer.add(ram.Close)
-	for i, r := range ram.Regions() {
-		if err := m.vm.SetMemorySlot(kvm.MemorySlot{Slot: uint32(i), GPA: r.GPA, Host: r.Host}); err != nil {
-			return hostError(fmt.Errorf("memory: %w", err))
+	for _, r := range ram.Regions() {
+		if err := m.mapRegion(r); err != nil {
+			return hostError(err)
 		}
 	}
-	return nil
+	return m.mapFirmware()
+}
+
+// mapRegion gives the guest a region of RAM, without the holes of a PC that are
+// in it.
+func (m *Machine) mapRegion(r memory.Region) error {
+	var holes []boot.Range
+	if !m.domain.BootsDirectly() {
+		holes = append(holes, boot.Range{Base: vga.LegacyBase, Size: pci.ShadowEnd - vga.LegacyBase})
+	} else if len(m.domain.Devices.Videos) > 0 {
+		holes = append(holes, boot.Range{Base: vga.LegacyBase, Size: vga.LegacySize})
+	}
+	gpa, host := r.GPA, r.Host
+	for _, h := range holes {
+		if h.Base < gpa || h.End() >= gpa+uint64(len(host)) {
+			continue
+		}
+		if _, err := m.slots.add(gpa, host[:h.Base-gpa], 0); err != nil {
+			return err
+		}
+		gpa, host = h.End(), host[h.End()-gpa:]
+	}
+	_, err := m.slots.add(gpa, host, 0)
+	return err
 }
 
 // checkMemory refuses a size that a limit on this process would not let the

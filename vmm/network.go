@@ -84,7 +84,11 @@ func (m *Machine) addInterface(i *domcfg.Interface, index int) error {
 		}
 	}
 	m.board.nics = append(m.board.nics, &nic{alias: name, tap: tap, device: device})
-	return m.addVirtio(name, i.Address, device, virtioOptions{})
+	rom, err := m.nicROM(i, index)
+	if err != nil {
+		return err
+	}
+	return m.addVirtio(name, i.Address, device, virtioOptions{rom: rom})
 }
 
 // openVhost opens the kernel's side of a NIC: when it is asked for by name, it

@@ -18,13 +18,14 @@ type resetState struct {
 	ioapic  kvm.IOAPICState
 }
 
-func (r *resetState) readIRQChips(vm *kvm.VM) error {
+// readIRQChips notes the state of the interrupt controllers. level is which of the
+// second PIC's inputs are level-triggered at reset.
+func (r *resetState) readIRQChips(vm *kvm.VM, level uint8) error {
 	var errs [3]error
 	r.pic[0], errs[0] = vm.PIC(kvm.PICMaster)
 	r.pic[1], errs[1] = vm.PIC(kvm.PICSlave)
 	r.ioapic, errs[2] = vm.IOAPIC()
-	// A BIOS makes the SCI and the PCI interrupts level-triggered.
-	r.pic[1].ELCR = elcrSlaveSet
+	r.pic[1].ELCR = level
 	if err := errors.Join(errs[:]...); err != nil {
 		return hostError(err)
 	}

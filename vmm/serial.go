@@ -1,6 +1,7 @@
 package vmm
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -56,7 +57,7 @@ func (m *Machine) Console() (c Chardev, ok bool) {
 
 // addSerials adds the serial ports that the domain lists. A console of target
 // type serial is the first of them under another name.
-func (m *Machine) addSerials(w *wiring) error {
+func (m *Machine) addSerials(_ context.Context, w *wiring) error {
 	for i, s := range m.domain.Devices.Serials {
 		if err := m.addSerial(w, s, i); err != nil {
 			return err

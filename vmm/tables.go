@@ -25,6 +25,10 @@ func (m *Machine) writeTables(cfg *boot.Config) error {
 	if err := m.writeMPTables(); err != nil {
 		return err
 	}
+	end := cfg.LowRAM
+	if err := m.writeSMBIOS(cfg, &end); err != nil {
+		return err
+	}
 	if !m.hasACPI() {
 		return nil
 	}
@@ -33,17 +37,17 @@ func (m *Machine) writeTables(cfg *boot.Config) error {
 		return err
 	}
 	size := uint64(len(tables.Data))
-	if size+pageMask > cfg.LowRAM/2 {
+	if size+pageMask > end/2 {
 		return fmt.Errorf("memory: %d bytes are too few for the ACPI tables of %d vCPUs", cfg.LowRAM, len(m.cpus))
 	}
-	base := (cfg.LowRAM - size) &^ pageMask
+	base := (end - size) &^ pageMask
 	image, err := tables.Place(base, rsdpAddress)
 	if err != nil {
 		return err
 	}
 	// The guest and the firmware of a real PC both write to the FACS among
 	// them, so the range is non-volatile storage rather than reclaimable.
-	cfg.Reserved = append(cfg.Reserved, boot.E820Entry{Base: base, Size: cfg.LowRAM - base, Type: boot.E820NVS})
+	cfg.Reserved = append(cfg.Reserved, boot.E820Entry{Base: base, Size: end - base, Type: boot.E820NVS})
 	cfg.RSDP = image.RSDPAddr
 	if err := m.ram.WriteAt(image.Data, image.DataAddr); err != nil {
 		return err
@@ -58,6 +62,8 @@ func (m *Machine) acpiConfig(low uint64) acpi.Config {
 		PMBase:      pci.FirmwarePMBase,
 		SCI:         irqSCI,
 		PVPanicPort: platform.PvpanicPort,
+		Keyboard:    true,
+		Mouse:       true,
 
 		SMICommandPort: pci.APMPort,
 	}

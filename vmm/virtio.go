@@ -16,16 +16,16 @@ type virtioOptions struct {
 	vectors int
 	// withhold are features that the driver is not offered.
 	withhold virtio.Features
+	// rom is its option ROM, or nil.
+	rom []byte
 }
 
 // addVirtio puts a virtio device on the PCI bus, at the address that the domain
 // gives it.
 func (m *Machine) addVirtio(name string, at *domcfg.Address, d virtio.Device, o virtioOptions) error {
-	if at == nil || at.PCI == nil {
-		return errors.New("it has no PCI address")
-	}
-	if at.PCI.Domain != 0 || at.PCI.Bus != 0 {
-		return fmt.Errorf("its PCI address %v is not on bus 0000:00, the only one", at.PCI)
+	place, err := pciAddress(at)
+	if err != nil {
+		return err
 	}
 	f, err := virtiopci.New(virtiopci.Options{
 		Name:        name,
@@ -42,5 +42,21 @@ func (m *Machine) addVirtio(name string, at *domcfg.Address, d virtio.Device, o 
 		return err
 	}
 	m.closer.add(f.Close)
-	return m.board.pci.Add(f, int(at.PCI.Slot), int(at.PCI.Function))
+	if o.rom != nil {
+		if err := f.AddROM(o.rom); err != nil {
+			return err
+		}
+	}
+	return m.board.pci.Add(f, int(place.Slot), int(place.Function))
+}
+
+// pciAddress is a device's place on the bus.
+func pciAddress(at *domcfg.Address) (*domcfg.PCIAddress, error) {
+	if at == nil || at.PCI == nil {
+		return nil, errors.New("it has no PCI address")
+	}
+	if at.PCI.Domain != 0 || at.PCI.Bus != 0 {
+		return nil, fmt.Errorf("its PCI address %v is not on bus 0000:00, the only one", at.PCI)
+	}
+	return at.PCI, nil
 }

@@ -44,7 +44,7 @@ func TestErrorLines(t *testing.T) {
 		least int
 	}{
 		"invalid":     {broken, exitInvalid, 2},
-		"unsupported": {unsupported, exitUnsupported, 2},
+		"unsupported": {unsupported, exitUnsupported, 1},
 		"malformed":   {"<domain><name>", exitInvalid, 1},
 		"empty":       {"", exitInvalid, 1},
 	} {

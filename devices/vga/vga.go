@@ -170,6 +170,8 @@ func (v *VGA) describe(o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	// It answers ports without a BAR for them, which firmware wants to see enabled.
+	v.Define16(pci.RegCommand, 0, pci.CommandIO|pci.CommandMemory|pci.CommandBusMaster)
 	bars := []pci.BAR{
 		{Index: barFramebuffer, Kind: pci.Memory32, Prefetchable: true, Size: o.VRAM,
 			Handler: framebuffer{v}, Moved: o.FramebufferMoved},

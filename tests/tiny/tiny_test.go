@@ -96,11 +96,6 @@ func exceptions(o Options) []string {
 	list := []string{
 		// QEMU enters a bzImage by the 32-bit entry, we by the 64-bit one.
 		"boot entry",
-		// QEMU's machine has a keyboard and a mouse plugged in, and an IDE
-		// controller; ours has not got them yet.
-		"i8042 mouse-interface", "i8042 keyboard-id", "i8042 keyboard-echo", "i8042 keyboard-leds",
-		"i8042 mouse-id", "i8042 write-mouse-buffer",
-		"pci ide-bmiba-size", "pci ide-bar0", "pci 00:01.1",
 	}
 	if o.NoACPI {
 		// QEMU takes the power management function away with the ACPI tables. A

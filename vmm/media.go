@@ -1,0 +1,127 @@
+package vmm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/govmm/govmm/block"
+	"github.com/govmm/govmm/domcfg"
+)
+
+// drive is a drive whose medium can be changed.
+type drive interface {
+	insert(b block.Backend) error
+	// eject takes the medium out, if there is one, also if the guest has locked
+	// the drive when force is set. The medium is not used any more then.
+	eject(force bool) error
+}
+
+// openMedium opens what is in a drive, or a hard disk. It is nil for an empty
+// drive.
+func (m *Machine) openMedium(ctx context.Context, d *domcfg.Disk) (block.Backend, error) {
+	if !d.HasMedium() {
+		return nil, nil
+	}
+	o, err := blockOptions(d)
+	if err != nil {
+		return nil, err
+	}
+	o.Log = m.named(d.Target.Dev)
+	backend, err := block.Open(ctx, o)
+	if errors.Is(err, fs.ErrNotExist) && d.Source.StartupPolicy == domcfg.StartupOptional {
+		m.log.Warn("the drive is empty, as its medium is missing", "drive", d.Target.Dev, "path", o.Path)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if backend.Size() == 0 {
+		return nil, errors.Join(fmt.Errorf("%s is empty", o.Path), backend.Close())
+	}
+	return backend, nil
+}
+
+// noteDisk notes a disk. Its medium, or the one that is there at the end, is closed
+// after the controllers, which are added later.
+func (m *Machine) noteDisk(d *disk) {
+	m.board.disks = append(m.board.disks, d)
+	m.closer.add(func() error { return closeBackend(d.medium) })
+}
+
+// diskError names the disk that is at fault.
+func diskError(index int, d *domcfg.Disk, err error) error {
+	return fmt.Errorf("devices/disk[%d]: %s: %w", index+1, d.Target.Dev, err)
+}
+
+// driverOf is the disk's element driver, or an empty one.
+func driverOf(d *domcfg.Disk) domcfg.DiskDriver {
+	if d.Driver == nil {
+		return domcfg.DiskDriver{}
+	}
+	return *d.Driver
+}
+
+// ChangeMedia puts the image at path into the drive with the target name given
+// (hdc, fda), in place of what is there. An empty path only takes that out. A
+// drive that the guest has locked opens only when force is set; the guest has
+// been asked then.
+func (m *Machine) ChangeMedia(ctx context.Context, target, path string, force bool) error {
+	return m.do(ctx, func() error {
+		if err := m.changeMedia(ctx, target, path, force); err != nil {
+			return fmt.Errorf("drive %s: %w", target, err)
+		}
+		return nil
+	})
+}
+
+func (m *Machine) changeMedia(ctx context.Context, target, path string, force bool) error {
+	d := m.board.disk(target)
+	switch {
+	case d == nil:
+		return errors.New("the machine has no such disk")
+	case d.drive == nil:
+		return errors.New("it is a hard disk: only CD-ROM and floppy drives have media that can be changed")
+	}
+	var next block.Backend
+	if path != "" {
+		// The new one is opened first, so that a bad path changes nothing.
+		config := *d.config
+		config.Type, config.Source = domcfg.DiskFile, &domcfg.DiskSource{File: path}
+		config.Target.Tray = ""
+		o, err := blockOptions(&config)
+		if err != nil {
+			return err
+		}
+		o.Log = m.named(target)
+		if next, err = block.Open(ctx, o); err != nil {
+			return err
+		}
+	}
+	if err := d.drive.eject(force); err != nil {
+		return errors.Join(err, closeBackend(next))
+	}
+	old := d.medium
+	d.medium = nil
+	if err := closeBackend(old); err != nil {
+		return errors.Join(err, closeBackend(next))
+	}
+	if next == nil {
+		m.events.publish(Event{Kind: EventTray, Device: target, Open: true})
+		return nil
+	}
+	if err := d.drive.insert(next); err != nil {
+		return errors.Join(err, next.Close())
+	}
+	d.medium = next
+	m.events.publish(Event{Kind: EventTray, Device: target})
+	return nil
+}
+
+func closeBackend(b block.Backend) error {
+	if b == nil {
+		return nil
+	}
+	return b.Close()
+}

@@ -1,0 +1,235 @@
+package qmp
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/govmm/govmm/vmm"
+)
+
+func TestGreeting(t *testing.T) {
+	r := newRig(t)
+	defer r.close()
+	s, greeting := r.connect()
+	const want = `{"QMP":{"version":{"qemu":{"major":1,"minor":2,"micro":3},"package":"govmm v1.2.3-4-gabc"},"capabilities":[]}}`
+	if greeting != want {
+		t.Errorf("greeting %s", greeting)
+	}
+	for _, test := range [][2]string{
+		{`{"execute":"query-status"}`, `"CommandNotFound","desc":"capabilities must be negotiated first`},
+		{`{"execute":"quit","id":1}`, `"CommandNotFound"`},
+		{`{"execute":"qmp_capabilities","arguments":{"enable":["oob"]}}`, `"GenericError","desc":"the capability 'oob' is not offered"`},
+		{`{"execute":"query-status"}`, `"CommandNotFound"`},
+		{`{"execute":"qmp_capabilities","arguments":{"enable":[]},"id":"x"}`, `{"return":{},"id":"x"}`},
+		{`{"execute":"query-status"}`, `{"return":{"running":true,`},
+		{`{"execute":"qmp_capabilities"}`, `"CommandNotFound"`},
+	} {
+		if got := s.ask(test[0]); !strings.Contains(got, test[1]) {
+			t.Errorf("%s: %s", test[0], got)
+		}
+	}
+	if got := r.machine.taken(); got != "" {
+		t.Errorf("asked of the machine: %s", got)
+	}
+}
+
+// Each command's answer, and what it asks of the machine.
+func TestCommands(t *testing.T) {
+	tests := []struct {
+		command string // execute and arguments
+		answer  string // the whole return, or a part of the error
+		asks    string
+	}{
+		{`"query-version"`, `{"qemu":{"major":1,"minor":2,"micro":3},"package":"govmm v1.2.3-4-gabc"}`, ""},
+		{`"query-name"`, `{"name":"vm one"}`, ""},
+		{`"query-uuid"`, `{"UUID":"c7a5fdbd-cdaf-9455-926a-d65c16db1809"}`, ""},
+		{`"query-kvm"`, `{"enabled":true,"present":true}`, ""},
+		{`"query-status"`, `{"running":true,"status":"running"}`, ""},
+		{`"query-cpus-fast"`, `[{"cpu-index":0,"qom-path":"/machine/vcpu[0]","thread-id":101,"target":"x86_64"},` +
+			`{"cpu-index":1,"qom-path":"/machine/vcpu[1]","thread-id":102,"target":"x86_64"}]`, ""},
+		{`"query-chardev"`, `[{"label":"serial0","filename":"pty:/dev/pts/7","frontend-open":true},` +
+			`{"label":"serial1","filename":"null","frontend-open":true}]`, ""},
+		{`"query-balloon"`, `{"actual":67108864}`, ""},
+		{`"query-block"`, `[{"device":"vda","qdev":"vda","type":"unknown","removable":false,"locked":false,` +
+			`"inserted":{"file":"/images/vda.img","ro":false,"drv":"raw"}},` +
+			`{"device":"hdc","qdev":"hdc","type":"unknown","removable":true,"locked":false,"tray_open":false,` +
+			`"inserted":{"file":"/images/one.iso","ro":true,"drv":"raw"}},` +
+			`{"device":"fda","qdev":"fda","type":"unknown","removable":true,"locked":false}]`, ""},
+
+		{`"stop"`, `{}`, "pause"},
+		{`"cont"`, `{}`, "resume"},
+		{`"system_reset"`, `{}`, "reset"},
+		{`"system_powerdown"`, `{}`, "shutdown"},
+		{`"balloon","arguments":{"value":33554432}`, `{}`, ""},
+		{`"eject","arguments":{"device":"hdc"}`, `{}`, `change hdc "" false`},
+		{`"eject","arguments":{"id":"hdc","force":true}`, `{}`, `change hdc "" true`},
+		{`"blockdev-change-medium","arguments":{"id":"fda","filename":"/b.img","format":"raw","read-only-mode":"retain"}`, `{}`, `change fda "/b.img" false`},
+		{`"blockdev-change-medium","arguments":{"device":"hdc","filename":"/b.iso","force":true}`, `{}`, `change hdc "/b.iso" true`},
+		{`"send-key","arguments":{"keys":[{"type":"qcode","data":"ctrl"},{"type":"qcode","data":"alt"},{"type":"qcode","data":"delete"}],"hold-time":100}`,
+			`{}`, "keys ctrl-alt-delete"},
+		{`"__com.github.govmm_screen-text"`, `{"text":"C:\\\u003e\n"}`, ""},
+
+		{`"query-status","arguments":{"x":1,"a":2}`, "parameter 'a' is not known", ""},
+		{`"stop","arguments":{"x":1}`, "parameter 'x' is not known", ""},
+		{`"stop","arguments":[]`, "member 'arguments' is not an object", ""},
+		{`"stop","arguments":null`, "member 'arguments' is not an object", ""},
+		{`"human-monitor-command","arguments":{"command-line":"info"}`, `"CommandNotFound"`, ""},
+		{`"balloon"`, "parameter 'value' is missing", ""},
+		{`"balloon","arguments":{"value":-1}`, "'value' is not a number of", ""},
+		{`"balloon","arguments":{"value":0}`, "'value' is 0", ""},
+		{`"balloon","arguments":{"value":1e99}`, "'value' is not a number of", ""},
+		{`"eject"`, "parameter 'id' is missing", ""},
+		{`"eject","arguments":{"id":"hdc","device":"hdc"}`, "exclude", ""},
+		{`"eject","arguments":{"id":"hdd"}`, `"DeviceNotFound","desc":"there is no disk 'hdd'`, ""},
+		{`"eject","arguments":{"id":"hdc","force":"yes"}`, "'force' is not true or false", ""},
+		{`"blockdev-change-medium","arguments":{"id":"hdc"}`, "'filename' is missing", ""},
+		{`"blockdev-change-medium","arguments":{"id":"hdc","filename":""}`, "'filename' is empty", ""},
+		{`"blockdev-change-medium","arguments":{"id":"hdc","filename":null}`, "'filename' is not a string", ""},
+		{`"blockdev-change-medium","arguments":{"id":"hdc","filename":"/x","format":"qcow2"}`, "are raw, not qcow2", ""},
+		{`"blockdev-change-medium","arguments":{"id":"hdc","filename":"/x","read-only-mode":"read-write"}`, "only 'retain'", ""},
+		{`"send-key"`, "'keys' is missing", ""},
+		{`"send-key","arguments":{"keys":[]}`, "'keys' is empty", ""},
+		{`"send-key","arguments":{"keys":{}}`, "'keys' is not", ""},
+		{`"send-key","arguments":{"keys":[{"type":"qcode","data":"any"}]}`, "no key 'any'", ""},
+		{`"send-key","arguments":{"keys":[{"type":"number","data":28}]}`, "type 'number'", ""},
+		{`"send-key","arguments":{"keys":[{"type":"qcode","data":28}]}`, "no key '28'", ""},
+		{`"screendump"`, "'filename' is missing", ""},
+		{`"screendump","arguments":{"filename":"/nonexistent/x"}`, "no such file", ""},
+		{`"screendump","arguments":{"filename":"/x","format":"gif"}`, "not one of ppm, png", ""},
+		{`"screendump","arguments":{"filename":"/x","head":1}`, "one screen", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.command, func(t *testing.T) {
+			r := newRig(t)
+			defer r.close()
+			s, _ := r.connect()
+			s.ask(`{"execute":"qmp_capabilities"}`)
+			s.send(`{"id":{"a":[1, null]},"execute":` + test.command + `}`)
+			got := s.read()
+			for strings.HasPrefix(got, `{"event"`) {
+				got = s.read() // it may overtake the answer, as in QEMU
+			}
+			text, hasID := strings.CutSuffix(got, `,"id":{"a":[1,null]}}`)
+			value, ok := strings.CutPrefix(text, `{"return":`)
+			if !hasID || ok && value != test.answer || !ok && !strings.Contains(got, test.answer) {
+				t.Errorf("answer %s, not %s", got, test.answer)
+			}
+			if asked := r.machine.taken(); asked != test.asks {
+				t.Errorf("asked of the machine: %s, not %s", asked, test.asks)
+			}
+		})
+	}
+}
+
+func TestQueryCommands(t *testing.T) {
+	r := newRig(t)
+	defer r.close()
+	got := r.open().ask(`{"execute":"query-commands"}`)
+	for _, c := range commands() {
+		if !strings.Contains(got, `{"name":"`+c.name+`"}`) {
+			t.Errorf("%s is not in %s", c.name, got)
+		}
+	}
+	if len(r.server.commands) != len(commands()) {
+		t.Error("a command stands twice")
+	}
+}
+
+// What the machine cannot do is told in its own words.
+func TestMachineErrors(t *testing.T) {
+	r := newRig(t)
+	defer r.close()
+	s := r.open()
+	for _, test := range []struct {
+		fails         error
+		command, want string
+	}{
+		{vmm.ErrNotRunning, `"stop"`, `{"error":{"class":"GenericError","desc":"the machine is not running"}}`},
+		{vmm.ErrNoBalloon, `"balloon","arguments":{"value":1}`, `{"error":{"class":"DeviceNotActive","desc":"the machine has no memory balloon"}}`},
+		{vmm.ErrNoScreen, `"screendump","arguments":{"filename":"/nonexistent/x"}`, `no display adapter`},
+		{vmm.ErrNoScreen, `"__com.github.govmm_screen-text"`, `no display adapter`},
+		{errors.New("drive hdc: locked"), `"eject","arguments":{"id":"hdc"}`, `"drive hdc: locked"`},
+	} {
+		r.machine.fails = test.fails
+		if got := s.ask(`{"execute":` + test.command + `}`); !strings.Contains(got, test.want) {
+			t.Errorf("%s: %s", test.command, got)
+		}
+	}
+	if got := s.ask(`{"execute":"query-block"}`); !strings.Contains(got, "/images/one.iso") {
+		t.Errorf("after a failure: %s", got)
+	}
+}
+
+func TestNoBalloon(t *testing.T) {
+	r := newRig(t)
+	defer r.close()
+	r.server.domain.Devices.MemBalloons[0].Model = "none"
+	if got := r.open().ask(`{"execute":"query-balloon"}`); !strings.Contains(got, ClassDeviceNotActive) {
+		t.Error(got)
+	}
+}
+
+// query-block follows what clients and the guest do.
+func TestMediaFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.close()
+		s := r.open()
+		block := func() string {
+			synctest.Wait()
+			got := s.ask(`{"execute":"query-block"}`)
+			_, hdc, _ := strings.Cut(got, `"qdev":"hdc",`)
+			hdc, _, _ = strings.Cut(hdc, `,{"device":"fda"`)
+			return hdc
+		}
+		const drive = `"type":"unknown","removable":true,"locked":`
+		s.send(`{"execute":"eject","arguments":{"id":"hdc"}}`)
+		both(t, s, `{"return":{}}`, `"DEVICE_TRAY_MOVED","data":{"device":"hdc","id":"hdc","tray-open":true}`)
+		if got := block(); got != drive+`false,"tray_open":true}` {
+			t.Errorf("after eject: %s", got)
+		}
+		s.send(`{"execute":"blockdev-change-medium","arguments":{"id":"hdc","filename":"/two.iso"}}`)
+		both(t, s, `{"return":{}}`, `"tray-open":false`)
+		r.machine.locked = true
+		if got := block(); got != drive+`true,"tray_open":false,"inserted":{"file":"/two.iso","ro":true,"drv":"raw"}}` {
+			t.Errorf("after change: %s", got)
+		}
+		r.machine.happen(vmm.Event{Kind: vmm.EventTray, Device: "hdc", Open: true})
+		s.read()
+		if got := block(); got != drive+`true,"tray_open":true,"inserted":{"file":"/two.iso","ro":true,"drv":"raw"}}` {
+			t.Errorf("after the guest opened it: %s", got)
+		}
+	})
+}
+
+// both reads two messages that come in either order.
+func both(t *testing.T, s *session, answer, event string) {
+	t.Helper()
+	one, two := s.read(), s.read()
+	if strings.HasPrefix(one, `{"event"`) {
+		one, two = two, one
+	}
+	if one != answer || !strings.Contains(two, event) {
+		t.Errorf("answer %s, event %s", one, two)
+	}
+}
+
+// A guest that has not taken the last keys yet is given some time.
+func TestKeysToBusyGuest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.close()
+		s := r.open()
+		const press = `{"execute":"send-key","arguments":{"keys":[{"type":"qcode","data":"f12"}]}}`
+		r.machine.busy = 50
+		if got := s.ask(press); got != `{"return":{}}` || r.machine.taken() != "keys f12" {
+			t.Errorf("busy for a while: %s", got)
+		}
+		r.machine.busy = 1 << 30
+		if got := s.ask(press); !strings.Contains(got, "the buffer is full") {
+			t.Errorf("busy forever: %s", got)
+		}
+	})
+}
