@@ -1,6 +1,10 @@
 package net
 
-import "errors"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 // MaxFrame is the longest Ethernet frame, in bytes without the virtio_net_hdr:
 // a segmentation offload's 64 KiB, and a VLAN tagged Ethernet header.
@@ -15,7 +19,7 @@ const MaxQueues = 256
 
 var (
 	// ErrAgain says that nothing can be received, or sent, at the moment.
-	// WaitReceive and WaitSend wait for that to change.
+	// Wait waits for that to change.
 	ErrAgain = errors.New("net: nothing can be transferred now")
 
 	// ErrDisabled is the answer of a queue that SetQueues has turned off. It
@@ -82,8 +86,16 @@ type Backend interface {
 	Close() error
 }
 
-// Queue is one queue pair. One goroutine may receive (Receive, WaitReceive)
-// while another sends (Send, WaitSend); Wake and FD are for any.
+// Events are what a queue can wait for.
+type Events uint8
+
+const (
+	ToReceive Events = 1 << iota // there is a frame to receive
+	ToSend                       // there is room to send
+)
+
+// Queue is one queue pair. One goroutine may receive while another sends; Wait,
+// Wake and FD are for any.
 //
 // Errors other than ErrAgain and ErrDisabled are final: the host's end is closed
 // (ErrClosed) or has been lost, which is logged once and takes Link down. Every
@@ -94,14 +106,11 @@ type Queue interface {
 	// too short, too long, or has a header that makes no sense (Stats.TxErrors),
 	// or because the host cannot take any (Stats.TxDropped). ErrAgain means that
 	// the host has no room: the front end may drop the frame or offer it again
-	// after WaitSend.
+	// when there is room (ToSend).
 	//
 	// The slices are not kept, and are read once: a guest that changes them
 	// meanwhile changes its own frame.
 	Send(frame [][]byte) error
-
-	// WaitSend waits until Send has room.
-	WaitSend() error
 
 	// Receive takes one frame from the host and never blocks. It fills the
 	// slices of buf in their order. n is the length of the frame in buf, its
@@ -112,11 +121,16 @@ type Queue interface {
 	// The header's NumBuffers is undefined; it is for the front end to fill in.
 	Receive(buf [][]byte) (n int, rest []byte, err error)
 
-	// WaitReceive waits until there is a frame to receive.
-	WaitReceive() error
+	// Wait blocks until one of the events, or those of the other descriptors,
+	// or Wake. It returns which of the events there are, as far as it knows, and
+	// sets Revents of the others. It may return for no reason. With no events
+	// it returns no error but ErrClosed, so that others can be waited for when
+	// the queue cannot be used. The caller blocks in the kernel and holds a
+	// thread.
+	Wait(events Events, others []unix.PollFd) (Events, error)
 
-	// Wake makes a WaitReceive and a WaitSend that are running, or else the
-	// next call of each, return nil before their time.
+	// Wake makes a Wait that is running, or else the next one, return before
+	// its time. Where several goroutines wait, it reaches one of them.
 	Wake()
 
 	// FD is the file descriptor that vhost-net can drive, -1 when there is

@@ -24,7 +24,7 @@ func next(q Queue, buf [][]byte) (n int, ok bool) {
 		if err == nil {
 			return n, true
 		}
-		if !errors.Is(err, ErrAgain) || q.WaitReceive() != nil {
+		if !errors.Is(err, ErrAgain) || wait(q, ToReceive) != nil {
 			return 0, false
 		}
 	}
@@ -87,7 +87,7 @@ func BenchmarkStream(b *testing.B) {
 				if !errors.Is(err, ErrAgain) {
 					b.Fatal(err)
 				}
-				must(b, x.Queue(0).WaitSend())
+				must(b, wait(x.Queue(0), ToSend))
 			}
 		}
 		y.Close()

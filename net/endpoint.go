@@ -86,7 +86,7 @@ func (e *endpoint) close(release func() error) error {
 		e.wake()
 		var errs []error
 		for _, q := range e.queues {
-			errs = append(errs, q.file.Close())
+			errs = append(errs, q.file.close())
 		}
 		if release != nil {
 			errs = append(errs, release())

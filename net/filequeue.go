@@ -1,13 +1,8 @@
 package net
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"sync/atomic"
-	"syscall"
-	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,9 +17,7 @@ var noHeader [HeaderSize]byte
 // and a write.
 type fileQueue struct {
 	end  *endpoint
-	file *os.File
-	conn syscall.RawConn
-	fd   int
+	file *descriptor
 	// bare descriptors carry Ethernet frames alone. The header is made up when
 	// receiving, and when sending it must ask for nothing.
 	bare    bool
@@ -32,101 +25,22 @@ type fileQueue struct {
 	rx, tx  half
 }
 
-// half is one direction of a fileQueue. Its functions are made once, because
-// making one for each frame would allocate.
+// half is one direction of a fileQueue.
 type half struct {
 	vec   vector
 	spill []byte // made when first needed
-
-	transfer func(fd uintptr) // readv or writev of vec, to n and errno
-	n        int
-	errno    syscall.Errno
-
-	park  func(ready func(fd uintptr) bool) error
-	ready func(fd uintptr) bool
-	poll  unix.PollFd
-	woken bool // by the poller, in this wait
-
-	setDeadline func(time.Time) error
 
 	frames, bytes, dropped, errors atomic.Uint64
 }
 
 // newFileQueue takes over a nonblocking descriptor, also when it fails.
 func newFileQueue(end *endpoint, fd int, bare bool) (*fileQueue, error) {
-	file := os.NewFile(uintptr(fd), end.name)
-	conn, err := file.SyscallConn()
-	if err == nil {
-		// Fails if the poller does not know this kind of file.
-		err = file.SetDeadline(time.Time{})
-	}
+	file, err := newDescriptor(fd)
 	if err != nil {
-		file.Close()
-		return nil, fmt.Errorf("net: %s: cannot wait for frames: %w", end.name, err)
+		return nil, fmt.Errorf("net: %s: %w", end.name, err)
 	}
-	q := &fileQueue{end: end, file: file, conn: conn, fd: fd, bare: bare}
-	q.rx.init(unix.SYS_READV, unix.POLLIN)
-	q.rx.park, q.rx.setDeadline = conn.Read, file.SetReadDeadline
-	q.tx.init(unix.SYS_WRITEV, unix.POLLOUT)
-	q.tx.park, q.tx.setDeadline = conn.Write, file.SetWriteDeadline
-	return q, nil
+	return &fileQueue{end: end, file: file, bare: bare}, nil
 }
-
-func (h *half) init(call uintptr, event int16) {
-	h.transfer = func(fd uintptr) {
-		// Not a RawSyscall: a page of guest memory may have to come from disk.
-		n, _, errno := unix.Syscall(call, fd, uintptr(unsafe.Pointer(&h.vec.iov)), uintptr(h.vec.n))
-		for errno == unix.EINTR {
-			n, _, errno = unix.Syscall(call, fd, uintptr(unsafe.Pointer(&h.vec.iov)), uintptr(h.vec.n))
-		}
-		h.n, h.errno = int(n), errno
-	}
-	h.ready = func(fd uintptr) bool {
-		// The poller tells of changes since this wait began, so what is ready
-		// already must be looked for. What it tells of need not be.
-		if h.woken {
-			return true
-		}
-		h.woken = true
-		h.poll = unix.PollFd{Fd: int32(fd), Events: event}
-		n, _, _ := unix.RawSyscall(unix.SYS_POLL, uintptr(unsafe.Pointer(&h.poll)), 1, 0)
-		return n != 0
-	}
-}
-
-// do transfers the vector.
-func (h *half) do(q *fileQueue) (n int, errno syscall.Errno, err error) {
-	if q.conn.Control(h.transfer) != nil {
-		return 0, 0, ErrClosed // only a closed file is never called back
-	}
-	return h.n, h.errno, nil
-}
-
-// wait returns nil when something can be transferred, or after wake.
-func (h *half) wait(q *fileQueue) error {
-	if err := q.state(); err != nil {
-		return err
-	}
-	h.woken = false
-	err := h.park(h.ready)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = h.setDeadline(time.Time{}) // the wake is used up
-	}
-	if state := q.state(); state != nil {
-		return state
-	}
-	if err != nil {
-		return q.end.fail(fmt.Errorf("cannot wait for frames: %w", err))
-	}
-	return nil
-}
-
-// past is a deadline for whoever waits now.
-var past = time.Unix(1, 0)
-
-// wake ends the wait that is running, or the next one. On a closed file, it has
-// ended.
-func (h *half) wake() { _ = h.setDeadline(past) }
 
 // state is why the queue cannot be used, or nil.
 func (q *fileQueue) state() error {
@@ -171,7 +85,7 @@ func (q *fileQueue) Send(frame [][]byte) error {
 		k := max(0, skip-(n-size(rest)))
 		tx.vec.add(tx.spill[k:gather(tx.spill, rest)])
 	}
-	_, errno, err := tx.do(q)
+	_, errno, err := q.file.transfer(unix.SYS_WRITEV, &tx.vec)
 	tx.vec.reset()
 	if err != nil {
 		return err
@@ -213,12 +127,17 @@ func (q *fileQueue) Receive(buf [][]byte) (n int, rest []byte, err error) {
 	later := rx.vec.addSome(buf, made, header+MaxFrame)
 	direct := rx.vec.bytes
 	rx.vec.add(spill)
-	got, errno, err := rx.do(q)
+	got, errno, err := q.file.transfer(unix.SYS_READV, &rx.vec)
 	rx.vec.reset()
 	switch {
 	case err != nil:
 		return 0, nil, err
 	case errno == unix.EAGAIN:
+		return 0, nil, ErrAgain
+	case errno == unix.EINVAL, errno == unix.ENOMEM:
+		// A frame that the kernel has no virtio_net_hdr for, or no memory. It is
+		// lost, and the next one may be better.
+		rx.errors.Add(1)
 		return 0, nil, ErrAgain
 	case errno != 0:
 		return 0, nil, q.end.failed("receive", errno)
@@ -243,24 +162,39 @@ func (q *fileQueue) Receive(buf [][]byte) (n int, rest []byte, err error) {
 	return n, rest, nil
 }
 
-// WaitSend implements Queue.
-func (q *fileQueue) WaitSend() error { return q.tx.wait(q) }
-
-// WaitReceive implements Queue.
-func (q *fileQueue) WaitReceive() error { return q.rx.wait(q) }
+// Wait implements Queue.
+func (q *fileQueue) Wait(events Events, others []unix.PollFd) (Events, error) {
+	if events != 0 {
+		if err := q.state(); err != nil {
+			clearEvents(others)
+			return 0, err
+		}
+	}
+	ready, err := q.file.poll(events.poll(), others)
+	if events == 0 {
+		return 0, err
+	}
+	if state := q.end.state(); state != nil {
+		q.Wake() // this wake may have been somebody else's, who is to see it too
+	}
+	if state := q.state(); state != nil {
+		return 0, state
+	}
+	if err != nil {
+		return 0, q.end.fail(fmt.Errorf("cannot wait for frames: %w", err))
+	}
+	return events.ready(ready), nil
+}
 
 // Wake implements Queue.
-func (q *fileQueue) Wake() {
-	q.rx.wake()
-	q.tx.wake()
-}
+func (q *fileQueue) Wake() { q.file.wake() }
 
 // FD implements Queue.
 func (q *fileQueue) FD() int {
 	if q.bare {
 		return -1
 	}
-	return q.fd
+	return q.file.fd
 }
 
 // addTo adds the queue's counters to s.

@@ -61,6 +61,12 @@ func frame(header, n int, fill byte) []byte {
 	return b
 }
 
+// wait waits for one event.
+func wait(q Queue, event Events) error {
+	_, err := q.Wait(event, nil)
+	return err
+}
+
 // receive waits for one frame and returns it, put together.
 func receive(t testing.TB, q Queue, buf ...[]byte) []byte {
 	t.Helper()
@@ -69,7 +75,7 @@ func receive(t testing.TB, q Queue, buf ...[]byte) []byte {
 		for {
 			n, rest, err := q.Receive(buf)
 			if errors.Is(err, ErrAgain) {
-				if err := q.WaitReceive(); err != nil {
+				if err := wait(q, ToReceive); err != nil {
 					t.Error(err)
 					return
 				}
@@ -91,7 +97,7 @@ func receive(t testing.TB, q Queue, buf ...[]byte) []byte {
 // endOf waits for the error that ends the queue and returns it.
 func endOf(q Queue) error {
 	for {
-		if err := q.WaitReceive(); err != nil {
+		if err := wait(q, ToReceive); err != nil {
 			return err
 		}
 		if _, _, err := q.Receive(nil); err != nil && !errors.Is(err, ErrAgain) {

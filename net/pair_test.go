@@ -123,7 +123,7 @@ func TestPairBadFrames(t *testing.T) {
 // TestReceiveWrongSize has a peer that is not one of ours.
 func TestReceiveWrongSize(t *testing.T) {
 	a, b := newPair(t, PairOptions{})
-	fd := a.queues[0].fd
+	fd := a.queues[0].file.fd
 	for _, n := range []int{MaxFrame + 1, MaxFrame + 5000, MinFrame - 1, 1} {
 		_, err := unix.Write(fd, make([]byte, n))
 		must(t, err)
@@ -155,7 +155,7 @@ func TestPairFull(t *testing.T) {
 		t.Fatalf("after %d frames: %v", sent, err)
 	}
 	room := make(chan error)
-	go func() { room <- a.Queue(0).WaitSend() }()
+	go func() { room <- wait(a.Queue(0), ToSend) }()
 	for range sent {
 		receive(t, b.Queue(0))
 	}
@@ -173,11 +173,11 @@ func TestWake(t *testing.T) {
 	q := a.Queue(0)
 	// Before the wait.
 	q.Wake()
-	within(t, "a wait after Wake", func() { check(t, q.WaitReceive()) })
-	within(t, "a wait for room", func() { check(t, q.WaitSend()) })
+	within(t, "a wait after Wake", func() { check(t, wait(q, ToReceive)) })
+	within(t, "a wait for room", func() { check(t, wait(q, ToSend)) })
 	// During it: the first may come early, one of them is in time.
 	done := make(chan error)
-	go func() { done <- q.WaitReceive() }()
+	go func() { done <- wait(q, ToReceive) }()
 	within(t, "a wait during Wake", func() {
 		for {
 			q.Wake()
@@ -213,7 +213,7 @@ func TestCloseEndsWaits(t *testing.T) {
 	_, _, err := q.Receive(nil)
 	for name, err := range map[string]error{
 		"Receive": err, "Send": q.Send([][]byte{frame(HeaderSize, 60, 0)}),
-		"WaitSend": q.WaitSend(), "WaitReceive": q.WaitReceive(), "SetQueues": a.SetQueues(1),
+		"WaitSend": wait(q, ToSend), "WaitReceive": wait(q, ToReceive), "SetQueues": a.SetQueues(1),
 		"SetLink": a.SetLink(true), "SetOffloads": a.SetOffloads(0),
 	} {
 		if !errors.Is(err, ErrClosed) {
@@ -247,7 +247,7 @@ func TestPairQueues(t *testing.T) {
 	must(t, a.Queue(2).Send(f))
 	receive(t, b.Queue(2))
 	errs := make(chan error)
-	go func() { errs <- b.Queue(2).WaitReceive() }()
+	go func() { errs <- wait(b.Queue(2), ToReceive) }()
 	must(t, b.SetQueues(2))
 	within(t, "the waiter", func() {
 		if err := <-errs; !errors.Is(err, ErrDisabled) {
@@ -315,7 +315,7 @@ func TestTransferAllocatesNothing(t *testing.T) {
 		if err := tx.Send(out); err != nil {
 			t.Fatal(err)
 		}
-		if err := rx.WaitReceive(); err != nil {
+		if err := wait(rx, ToReceive); err != nil {
 			t.Fatal(err)
 		}
 		if _, _, err := rx.Receive(in); err != nil {

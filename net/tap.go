@@ -126,11 +126,11 @@ func (t *Tap) attrs() *netlink.LinkAttrs {
 
 // ioctl calls f with the descriptor, which stays open meanwhile.
 func (q *fileQueue) ioctl(f func(fd int) error) error {
-	var err error
-	if q.conn.Control(func(fd uintptr) { err = f(int(fd)) }) != nil {
+	if !q.file.acquire() {
 		return ErrClosed
 	}
-	return err
+	defer q.file.release()
+	return f(q.file.fd)
 }
 
 // undo is a list of changes to take back.

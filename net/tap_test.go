@@ -312,7 +312,7 @@ func TestTapDeleted(t *testing.T) {
 				if err := tap.Queue(0).Send([][]byte{frame(HeaderSize, 60, 0)}); !errors.Is(err, errGone) {
 					t.Errorf("send: %v", err)
 				}
-				if err := tap.Queue(0).WaitReceive(); !errors.Is(err, errGone) {
+				if err := wait(tap.Queue(0), ToReceive); !errors.Is(err, errGone) {
 					t.Errorf("wait: %v", err)
 				}
 			}

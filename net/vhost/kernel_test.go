@@ -188,7 +188,7 @@ func receive(t *testing.T, q net.Queue, buf []byte) int {
 		if !errors.Is(err, net.ErrAgain) {
 			t.Fatal(err)
 		}
-		must(t, q.WaitReceive())
+		must(t, wait(q))
 		select {
 		case <-late:
 			t.Fatal("no frame arrived")
@@ -355,4 +355,10 @@ func TestKernelLog(t *testing.T) {
 	}
 	must(t, b.dev.StopLog())
 	must(t, b.dev.StopLog())
+}
+
+// wait waits for a frame.
+func wait(q net.Queue) error {
+	_, err := q.Wait(net.ToReceive, nil)
+	return err
 }

@@ -139,7 +139,7 @@ func (c *card) serveNIC(mark []byte) {
 	for {
 		n, _, err := peer.Receive([][]byte{buf})
 		if errors.Is(err, hostnet.ErrAgain) {
-			c.must(peer.WaitReceive())
+			c.must(wait(peer))
 			continue
 		}
 		c.must(err)
@@ -256,4 +256,10 @@ func (c *card) serveEntropy() {
 	if n := c.do(0, b); n != 64 || bytes.Equal(c.queues[0].Bytes(b), make([]byte, 64)) {
 		c.Fatalf("%s: %d random bytes: %x", c.step, n, c.queues[0].Bytes(b))
 	}
+}
+
+// wait waits for a frame.
+func wait(q hostnet.Queue) error {
+	_, err := q.Wait(hostnet.ToReceive, nil)
+	return err
 }

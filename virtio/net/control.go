@@ -235,6 +235,6 @@ func (r *run) setPairs(n int) error {
 		return err
 	}
 	r.pairs.Store(int32(n))
-	r.gate.change()
+	r.wake()
 	return nil
 }

@@ -68,7 +68,7 @@ func TestControlAnswers(t *testing.T) {
 		{"no such command", 0, 0x0409, nil, ackErr},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m := start(t, Options{Backend: newFakeHost(3), QueuePairs: 3}, form{}, allControl)
+			m := start(t, Options{Backend: newFakeHost(t, 3), QueuePairs: 3}, form{}, allControl)
 			if got := m.control(tt.command, tt.data...); got != tt.want {
 				t.Errorf("answer %d, want %d", got, tt.want)
 			}
@@ -89,7 +89,7 @@ func TestControlAnswers(t *testing.T) {
 
 // TestControlHostile has commands that cannot be answered, and no commands.
 func TestControlHostile(t *testing.T) {
-	m := start(t, Options{Backend: newFakeHost(1)}, form{}, allControl)
+	m := start(t, Options{Backend: newFakeHost(t, 1)}, form{}, allControl)
 	q := m.queues[2]
 	for _, data := range [][]byte{nil, {0}} {
 		bufs := []queuetest.Buffer{q.Writable(1)}
@@ -155,7 +155,7 @@ func TestFilter(t *testing.T) {
 		{"promiscuous again", 0, []command{quiet, on(ctrlPromiscuous)}, "all multi other own vlan7 vlan8"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			host := newFakeHost(1)
+			host := newFakeHost(t, 1)
 			m := start(t, Options{Backend: host}, form{}, (allControl|FeatureMrgRxbuf)&^tt.without)
 			for _, c := range tt.commands {
 				if got := m.control(c.command, c.data...); got != ackOK {
@@ -197,7 +197,7 @@ func TestFilter(t *testing.T) {
 
 // TestOffloadsSet has the host end told of what the driver takes.
 func TestOffloadsSet(t *testing.T) {
-	host := newFakeHost(1)
+	host := newFakeHost(t, 1)
 	all := allGuestOffloads
 	m := start(t, Options{Backend: host}, form{}, all|FeatureCtrlVQ|FeatureCtrlGuestOffloads)
 	told := func() hostnet.Offload { _, _, o := host.state(); return o }
@@ -228,7 +228,7 @@ func TestOffloadsSet(t *testing.T) {
 
 // TestPairsFail has a host that cannot enable more pairs.
 func TestPairsFail(t *testing.T) {
-	host := newFakeHost(2)
+	host := newFakeHost(t, 2)
 	m := start(t, Options{Backend: host, QueuePairs: 2}, form{}, allControl)
 	host.do(func() { host.pairsErr = errors.New("no") })
 	if got := m.control(ctrlPairsSet, le16(2)...); got != ackErr {

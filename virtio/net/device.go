@@ -290,7 +290,7 @@ func (d *Device) Resume() {
 	d.paused = false
 	if r := d.active.Load(); r != nil {
 		if err := r.start(); err != nil {
-			r.irq.NeedsReset(err)
+			r.fail(err)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 func TestOptions(t *testing.T) {
 	good := func() Options {
-		return Options{Name: "net0", Backend: newFakeHost(2), Clock: &clock.Fake{}, MAC: testMAC}
+		return Options{Name: "net0", Backend: newFakeHost(t, 2), Clock: &clock.Fake{}, MAC: testMAC}
 	}
 	for name, tt := range map[string]struct {
 		change func(*Options)
@@ -53,7 +53,7 @@ func TestFeatures(t *testing.T) {
 		have, lack virtio.Features
 	}{
 		"pair":  {Options{Backend: a}, alwaysOffered, offloads | FeatureMTU | FeatureMQ | FeatureSpeedDuplex | virtio.FeaturePackedRing},
-		"tap":   {Options{Backend: newFakeHost(1)}, alwaysOffered | offloads, FeatureMQ},
+		"tap":   {Options{Backend: newFakeHost(t, 1)}, alwaysOffered | offloads, FeatureMQ},
 		"extra": {Options{Backend: a, QueuePairs: 2, MTU: 9000, Speed: 1000, Packed: true}, FeatureMTU | FeatureMQ | FeatureSpeedDuplex | virtio.FeaturePackedRing, offloads},
 	} {
 		tt.o.Clock, tt.o.MAC = &clock.Fake{}, testMAC
@@ -67,7 +67,7 @@ func TestFeatures(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	d, err := New(Options{Backend: newFakeHost(3), QueuePairs: 3, MTU: 9000, Speed: 10000, MAC: testMAC, Clock: &clock.Fake{}})
+	d, err := New(Options{Backend: newFakeHost(t, 3), QueuePairs: 3, MTU: 9000, Speed: 10000, MAC: testMAC, Clock: &clock.Fake{}})
 	must(t, err)
 	defer d.Close()
 	read := func(offset uint64, n int) []byte {
@@ -93,7 +93,7 @@ func TestConfig(t *testing.T) {
 	if got := read(0, 8); !bytes.Equal(got, []byte("\x52\x54\x00\x01\xAA\xBB\x01\x00")) {
 		t.Errorf("after a write: %x", got)
 	}
-	d2, err := New(Options{Backend: newFakeHost(1), MAC: testMAC, Clock: &clock.Fake{}})
+	d2, err := New(Options{Backend: newFakeHost(t, 1), MAC: testMAC, Clock: &clock.Fake{}})
 	must(t, err)
 	defer d2.Close()
 	b := make([]byte, 17)
@@ -110,7 +110,7 @@ func TestConfigWrite(t *testing.T) {
 		want   virtio.Features
 		writes bool
 	}{{true, 0, true}, {true, FeatureCtrlMACAddr, false}, {false, 0, false}} {
-		m := start(t, Options{Backend: newFakeHost(1)}, form{legacy: tt.legacy}, tt.want)
+		m := start(t, Options{Backend: newFakeHost(t, 1)}, form{legacy: tt.legacy}, tt.want)
 		m.dev.WriteConfig(5, []byte{0x77})
 		if got := m.dev.mac.Load().bytes()[5] == 0x77; got != tt.writes {
 			t.Errorf("%+v: written %v", tt, got)
@@ -132,7 +132,7 @@ func TestHeaderSize(t *testing.T) {
 		want   virtio.Features
 		size   int
 	}{{true, 0, 10}, {true, FeatureMrgRxbuf, 12}, {false, 0, 12}, {false, FeatureMrgRxbuf, 12}} {
-		host := newFakeHost(1)
+		host := newFakeHost(t, 1)
 		start(t, Options{Backend: host}, form{legacy: tt.legacy}, tt.want)
 		if got, _, _ := host.state(); got != tt.size {
 			t.Errorf("%+v: %d", tt, got)
@@ -201,7 +201,7 @@ func TestPairs(t *testing.T) {
 
 // TestLink takes the link down on either side.
 func TestLink(t *testing.T) {
-	host := newFakeHost(1)
+	host := newFakeHost(t, 1)
 	m := start(t, Options{Backend: host}, form{}, FeatureStatus|FeatureMrgRxbuf)
 	q, posted := m.rx(0), map[uint16][]queuetest.Buffer{}
 	b := append(make([]byte, 12), frame(toAll, 60, 3)...)
@@ -244,7 +244,7 @@ func TestLink(t *testing.T) {
 }
 
 func TestAnnounce(t *testing.T) {
-	m := start(t, Options{Backend: newFakeHost(1)}, form{}, allControl)
+	m := start(t, Options{Backend: newFakeHost(t, 1)}, form{}, allControl)
 	if !m.dev.Announce() || m.dev.status() != statusLinkUp|statusAnnounce || m.changes() != 1 {
 		t.Errorf("status %d, %d interrupts", m.dev.status(), m.changes())
 	}
@@ -300,7 +300,7 @@ func TestTraffic(t *testing.T) {
 				default:
 				}
 				if peer.Queue(i).Send(f) == hostnet.ErrAgain {
-					_ = peer.Queue(i).WaitSend()
+					_ = wait(peer.Queue(i), hostnet.ToSend)
 				}
 			}
 		})
@@ -313,7 +313,7 @@ func TestTraffic(t *testing.T) {
 				default:
 				}
 				if _, _, err := peer.Queue(i).Receive(buf); err == hostnet.ErrAgain {
-					_ = peer.Queue(i).WaitReceive()
+					_ = wait(peer.Queue(i), hostnet.ToReceive)
 				}
 			}
 		})
@@ -370,7 +370,7 @@ func TestTraffic(t *testing.T) {
 
 // TestPausedFirst activates a device that is paused.
 func TestPausedFirst(t *testing.T) {
-	host := newFakeHost(1)
+	host := newFakeHost(t, 1)
 	m := start(t, Options{Backend: host}, form{}, 0)
 	m.dev.Reset()
 	m.dev.Pause()
@@ -422,11 +422,11 @@ func TestOverPCI(t *testing.T) {
 
 // TestVhostOptions has what vhost needs.
 func TestVhostOptions(t *testing.T) {
-	_, err := New(Options{Backend: newFakeHost(1), Clock: &clock.Fake{}, Vhost: unopened(), Memory: newMemory(t, 1<<20)})
+	_, err := New(Options{Backend: newFakeHost(t, 1), Clock: &clock.Fake{}, Vhost: unopened(), Memory: newMemory(t, 1<<20)})
 	if err == nil || !strings.Contains(err.Error(), "file descriptor") {
 		t.Errorf("got %v", err)
 	}
-	_, err = New(Options{Backend: newFakeHost(1), Clock: &clock.Fake{}, Vhost: unopened()})
+	_, err = New(Options{Backend: newFakeHost(t, 1), Clock: &clock.Fake{}, Vhost: unopened()})
 	if err == nil || !strings.Contains(err.Error(), "memory") {
 		t.Errorf("got %v", err)
 	}

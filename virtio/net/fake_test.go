@@ -5,15 +5,17 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	hostnet "github.com/govmm/govmm/net"
 	"github.com/govmm/govmm/tests/await"
+	"github.com/govmm/govmm/virtio/queue"
 )
 
 // fakeHost is a host end that can do everything, in memory: what the device
 // sends stays, header included, and what is put in front of it is received.
 type fakeHost struct {
 	mu       sync.Mutex
-	changed  sync.Cond
 	queues   []*fakeQueue
 	enabled  int
 	header   int
@@ -30,16 +32,17 @@ type fakeQueue struct {
 	index   int
 	sent    [][]byte
 	ready   [][]byte
-	refused int // frames for want of room
-	woken   bool
-	wokeT   bool
+	refused int             // frames for want of room
+	bell    *queue.Doorbell // rings with each change
 }
 
-func newFakeHost(pairs int) *fakeHost {
+func newFakeHost(t testing.TB, pairs int) *fakeHost {
 	f := &fakeHost{enabled: 1, header: hostnet.HeaderSize}
-	f.changed.L = &f.mu
 	for i := range pairs {
-		f.queues = append(f.queues, &fakeQueue{host: f, index: i})
+		bell, err := queue.NewDoorbell()
+		must(t, err)
+		t.Cleanup(func() { must(t, bell.Close()) })
+		f.queues = append(f.queues, &fakeQueue{host: f, index: i, bell: bell})
 	}
 	return f
 }
@@ -52,7 +55,7 @@ func (f *fakeHost) Offloads() hostnet.Offload { return allOffloads }
 func (f *fakeHost) MTU() int                  { return 1500 }
 func (f *fakeHost) Stats() (s hostnet.Stats)  { return s }
 func (f *fakeHost) Close() error              { return nil }
-func (f *fakeHost) do(change func())          { f.mu.Lock(); change(); f.changed.Broadcast(); f.mu.Unlock() }
+func (f *fakeHost) do(what func())            { f.mu.Lock(); defer f.mu.Unlock(); what() }
 func (f *fakeHost) OnLink(onLink func(bool))  { f.do(func() { f.onLink = onLink }) }
 func (f *fakeHost) SetLink(up bool) error {
 	f.do(func() { f.linkSet = append(f.linkSet, up) })
@@ -86,8 +89,18 @@ func (f *fakeHost) hostLink(up bool) {
 	call(up)
 }
 
+// change is do with something that the device is to look at.
+func (f *fakeHost) change(what func()) {
+	f.do(what)
+	for _, q := range f.queues {
+		q.Wake()
+	}
+}
+
 // put has the device receive a frame, header included.
-func (q *fakeQueue) put(b []byte) { q.host.do(func() { q.ready = append(q.ready, slices.Clone(b)) }) }
+func (q *fakeQueue) put(b []byte) {
+	q.host.change(func() { q.ready = append(q.ready, slices.Clone(b)) })
+}
 
 func (q *fakeQueue) waiting() (n int) {
 	q.host.do(func() { n = len(q.ready) })
@@ -141,27 +154,30 @@ func (q *fakeQueue) Receive(buf [][]byte) (n int, rest []byte, err error) {
 	return n, rest, err
 }
 
-func (q *fakeQueue) wait(woken *bool, ready func() bool) error {
-	f := q.host
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for !*woken && q.index < f.enabled && !ready() {
-		f.changed.Wait()
+// Wait implements hostnet.Queue by the bell, which may ring for no reason.
+func (q *fakeQueue) Wait(events hostnet.Events, others []unix.PollFd) (found hostnet.Events, err error) {
+	q.host.do(func() {
+		if len(q.ready) > 0 && q.index < q.host.enabled {
+			found |= events & hostnet.ToReceive
+		}
+		if !q.host.full {
+			found |= events & hostnet.ToSend
+		}
+	})
+	patience := -1
+	if found != 0 {
+		patience = 0
 	}
-	*woken = false
-	if q.index >= f.enabled {
-		return hostnet.ErrDisabled
+	polls := append([]unix.PollFd{{Fd: int32(q.bell.FD()), Events: unix.POLLIN}}, others...)
+	if _, err := unix.Poll(polls, patience); err != nil && err != unix.EINTR {
+		return 0, err
 	}
-	return nil
+	if polls[0].Revents != 0 {
+		q.bell.Wait()
+	}
+	copy(others, polls[1:])
+	return found, nil
 }
 
-func (q *fakeQueue) WaitSend() error {
-	return q.wait(&q.wokeT, func() bool { return !q.host.full })
-}
-
-func (q *fakeQueue) WaitReceive() error {
-	return q.wait(&q.woken, func() bool { return len(q.ready) > 0 })
-}
-
-func (q *fakeQueue) Wake()   { q.host.do(func() { q.woken, q.wokeT = true, true }) }
+func (q *fakeQueue) Wake()   { q.bell.Ring() }
 func (q *fakeQueue) FD() int { return -1 }

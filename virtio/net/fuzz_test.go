@@ -24,7 +24,7 @@ func FuzzControl(f *testing.F) {
 	} {
 		f.Add([]byte(seed), uint8(3))
 	}
-	host := newFakeHost(2)
+	host := newFakeHost(fuzzing{f}, 2)
 	m := start(fuzzing{f}, Options{Backend: host, QueuePairs: 2, Log: slog.New(slog.DiscardHandler)}, form{}, allControl)
 	q := m.queues[4]
 	buf, ack := q.Writable(4096), q.Writable(1)
@@ -58,7 +58,7 @@ func FuzzTransmit(f *testing.F) {
 	f.Add(append(make([]byte, 12), frame(toAll, 60, 1)...), uint8(12))
 	f.Add(append([]byte{1, 1, 54, 0, 50, 0, 34, 0, 16, 0, 0, 0}, frame(toAll, 100, 1)...), uint8(3))
 	f.Add([]byte{1, 0x84}, uint8(0))
-	host := newFakeHost(1)
+	host := newFakeHost(fuzzing{f}, 1)
 	m := start(fuzzing{f}, Options{Backend: host, Log: slog.New(slog.DiscardHandler)}, form{}, allHost)
 	q := m.tx(0)
 	buf := q.Writable(70000)
@@ -103,7 +103,7 @@ func FuzzReceive(f *testing.F) {
 		if !mergeable {
 			features = 0
 		}
-		host := newFakeHost(1)
+		host := newFakeHost(t, 1)
 		m := start(t, Options{Backend: host}, form{}, features)
 		q, posted := m.rx(0), map[uint16][]queuetest.Buffer{}
 		room := 12 + max(int(first), 1) + int(second)

@@ -191,13 +191,19 @@ func frame(to string, n int, fill byte) []byte {
 
 const toAll = "\xff\xff\xff\xff\xff\xff"
 
+// wait waits for an event of the peer.
+func wait(q hostnet.Queue, event hostnet.Events) error {
+	_, err := q.Wait(event, nil)
+	return err
+}
+
 // send has the peer send a frame.
 func send(t testing.TB, q hostnet.Queue, frame []byte) {
 	t.Helper()
 	f := [][]byte{make([]byte, hostnet.HeaderSize), frame}
 	err := q.Send(f)
 	for err == hostnet.ErrAgain {
-		must(t, q.WaitSend())
+		must(t, wait(q, hostnet.ToSend))
 		err = q.Send(f)
 	}
 	must(t, err)
@@ -216,7 +222,7 @@ func receive(t testing.TB, q hostnet.Queue) []byte {
 		for {
 			n, _, err := q.Receive([][]byte{buf})
 			if err == hostnet.ErrAgain {
-				if err = q.WaitReceive(); err == nil {
+				if err = wait(q, hostnet.ToReceive); err == nil {
 					continue
 				}
 			}

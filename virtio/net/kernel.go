@@ -50,7 +50,7 @@ func (k *kernel) start() error {
 				return
 			}
 			if err := k.settle(); err != nil {
-				k.run.irq.NeedsReset(err)
+				k.run.fail(err)
 				return
 			}
 		}
@@ -67,7 +67,7 @@ func (k *kernel) stop() {
 	k.quit = nil
 	k.done.Wait()
 	if err := k.leave(); err != nil {
-		k.run.irq.NeedsReset(err)
+		k.run.fail(err)
 	}
 }
 
@@ -81,6 +81,9 @@ func (k *kernel) follow() {
 
 // settle has the data queues served where they should be.
 func (k *kernel) settle() error {
+	if k.run.broken.Load() {
+		return nil
+	}
 	want := here
 	if k.run.d.linkUp() && k.run.complete() > 0 {
 		want = inKernel
@@ -108,7 +111,7 @@ func (k *kernel) settle() error {
 // enter gives the data queues to vhost.
 func (k *kernel) enter() error {
 	r := k.run
-	c := vhost.Config{Features: uint64(r.features), Memory: r.d.regions, Failed: r.irq.NeedsReset}
+	c := vhost.Config{Features: uint64(r.features), Memory: r.d.regions, Failed: r.fail}
 	for i := range r.complete() {
 		rx, err := ring(r.rx[i].queue)
 		if err != nil {

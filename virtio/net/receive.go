@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
+	"github.com/govmm/govmm/devices/clock"
 	hostnet "github.com/govmm/govmm/net"
 	"github.com/govmm/govmm/virtio/queue"
 )
@@ -18,7 +20,16 @@ const headSize = hostnet.HeaderSize + filterHead
 // one is not offered any more.
 const calm = 64
 
-// receiver serves a receive queue.
+// need is what a receiver waits for.
+type need uint8
+
+const (
+	needFrame   need = iota
+	needBuffers      // from the driver
+	needChange       // of the link or the number of pairs
+)
+
+// receiver is a worker's side that serves a receive queue.
 type receiver struct {
 	run   *run
 	pair  int
@@ -37,8 +48,22 @@ type receiver struct {
 	expect, usual int
 	short         int // frames in a row that the usual room would have held
 
+	need need
+	look bool // whether there is a frame
+	lost bool // the host end, of which the log tells
+
 	head [headSize]byte // of the current frame
 	vec  [][]byte       // where it goes
+	held held
+}
+
+// held is a frame that waits for the driver to give more buffers.
+type held struct {
+	total    int // bytes, 0 if there is none
+	n        int // of these, in place
+	rest     []byte
+	header   hostnet.Header
+	deadline time.Duration // 0 when not waited yet
 }
 
 func newReceiver(r *run, pair int, q *queue.Queue) *receiver {
@@ -53,81 +78,84 @@ func newReceiver(r *run, pair int, q *queue.Queue) *receiver {
 	return x
 }
 
-// serve receives until the queue is paused or stopped, or the host end is gone.
-func (x *receiver) serve() error {
-	if err := x.loop(); err != nil {
-		return err // a broken queue takes nothing back
+// turn receives frames. It reports whether there may be more that can be
+// received now; otherwise need says what is missing.
+func (x *receiver) turn() (more bool, err error) {
+	if x.need == needFrame && !x.look {
+		return false, nil
 	}
-	x.giveBack()
-	return nil
+	x.look = false
+	frames, total, bytes := 0, 0, 0 // since the last flush
+	for frames < turnFrames && total < turnBytes {
+		n, err := x.next()
+		if err != nil {
+			return false, err
+		}
+		if n == 0 {
+			x.queue.Flush()
+			return false, nil
+		}
+		frames, total, bytes = frames+1, total+n, bytes+n
+		if frames%batchFrames == 0 || bytes >= batchBytes {
+			x.queue.Flush()
+			bytes = 0
+		}
+	}
+	x.look = true
+	x.queue.Flush()
+	return true, nil
 }
 
-func (x *receiver) loop() error {
-	x.queue.DisableNotify()
-	for frames := 0; !x.run.stopping.Load(); {
-		seen := x.run.gate.count.Load()
-		if !x.run.d.linkUp() || x.pair >= int(x.run.pairs.Load()) {
-			x.park(seen)
-			continue
-		}
-		ok, err := x.fill(x.expect)
-		if err != nil {
-			return err
-		}
+// next receives a frame and returns how long it is, 0 when there is none or it
+// has to wait. The error is the driver's.
+func (x *receiver) next() (int, error) {
+	if n := x.held.total; n > 0 {
+		ok, err := x.finish()
 		if !ok {
-			x.queue.Flush()
-			if !x.waitBuffers() {
-				return nil
-			}
-			continue
+			n = 0
 		}
-		n, rest, err := x.host.Receive(x.vector())
-		if err != nil {
-			if !x.idle(err, seen) {
-				return nil
-			}
-			continue
-		}
-		if err := x.deliver(n, rest); err != nil {
-			return err
-		}
-		if frames++; frames%batch == 0 {
-			x.queue.Flush()
-		}
+		return n, err
 	}
-	return nil
+	if !x.run.d.linkUp() || x.pair >= int(x.run.pairs.Load()) {
+		x.need = needChange
+		return 0, nil
+	}
+	if ok, err := x.fill(x.expect); !ok {
+		x.need = needBuffers
+		return 0, err
+	}
+	n, rest, err := x.host.Receive(x.vector())
+	if err != nil {
+		x.refused(err)
+		return 0, nil
+	}
+	ok, err := x.deliver(n, rest)
+	if !ok {
+		return 0, err
+	}
+	return n + len(rest), nil
 }
 
-// park waits until something has changed since seen changes.
-func (x *receiver) park(seen uint64) {
-	x.queue.Flush()
-	if !x.run.stopping.Load() {
-		x.run.gate.wait(seen)
-	}
-}
-
-// idle waits until the host may have a frame, after an answer that it has none.
-// It returns false when there will never be one.
-func (x *receiver) idle(err error, seen uint64) bool {
-	x.queue.Flush()
-	if errors.Is(err, hostnet.ErrAgain) {
-		err = x.host.WaitReceive()
-	}
+// refused takes the host's answer that there is no frame.
+func (x *receiver) refused(err error) {
+	x.need = needChange
 	switch {
-	case err == nil:
-		return true
-	case errors.Is(err, hostnet.ErrDisabled):
-		x.park(seen)
-		return true
+	case errors.Is(err, hostnet.ErrAgain):
+		x.need = needFrame
+	case errors.Is(err, hostnet.ErrDisabled), x.lost:
+	default:
+		x.lost = true
+		if d := x.run.d; d.log.Allow() {
+			d.log.Warn("nothing is received any more", "queue", x.queue.Index(), "error", err)
+		}
 	}
-	if d := x.run.d; !x.run.stopping.Load() && d.log.Allow() {
-		d.log.Warn("nothing is received any more", "queue", x.queue.Index(), "error", err)
-	}
-	return false
 }
 
 // giveBack leaves the chains that were not used to whoever pops next.
 func (x *receiver) giveBack() {
+	if x.held.total > 0 {
+		x.drop()
+	}
 	for i := len(x.window) - 1; i >= 0; i-- {
 		x.queue.Unpop(x.window[i])
 	}
@@ -158,14 +186,6 @@ func (x *receiver) fill(n int) (bool, error) {
 		}
 	}
 	return x.room > 0, nil
-}
-
-// waitBuffers waits until the driver rings for new chains. It returns false
-// when the queue is not running.
-func (x *receiver) waitBuffers() bool {
-	ok := x.queue.EnableNotify() || x.queue.Wait()
-	x.queue.DisableNotify()
-	return ok
 }
 
 // vector is where the next frame goes: its head to us, the rest to the window.
@@ -202,38 +222,79 @@ func (x *receiver) adapt(total int) {
 	}
 }
 
-// deliver gives the driver a frame, of which n bytes are where vector said. The
-// error is the driver's.
-func (x *receiver) deliver(n int, rest []byte) error {
+// deliver gives the driver a frame, of which n bytes are where vector said. It
+// returns false when the frame is held. The error is the driver's.
+func (x *receiver) deliver(n int, rest []byte) (bool, error) {
 	total := n + len(rest)
 	x.adapt(total)
 	h, refused := x.judge(x.head[:min(n, headSize)], total)
 	if refused != nil {
 		refused.Add(1)
-		return nil
+		return true, nil
+	}
+	x.held = held{total: total, n: n, rest: rest, header: h}
+	return x.finish()
+}
+
+// finish gives the driver the frame that is held. It returns false while there
+// is no room for it, and drops it when that takes too long.
+func (x *receiver) finish() (bool, error) {
+	total := x.held.total
+	if x.room < total {
+		if _, err := x.fill(total); err != nil {
+			return false, err
+		}
 	}
 	if x.room < total {
-		if ok, err := x.gather(total); !ok {
-			return err
-		}
+		return x.await(), nil
+	}
+	if x.held.deadline != 0 {
+		x.timer().Stop()
 	}
 	count, room := 0, 0
 	for ; room < total; count++ {
 		room += x.window[count].Writer().Len()
 	}
-	h.NumBuffers = uint16(count)
-	h.Put(x.head[:x.run.header])
+	x.held.header.NumBuffers = uint16(count)
+	x.held.header.Put(x.head[:x.run.header])
 	pos := 0
 	for _, c := range x.window[:count] {
 		end := min(pos+c.Writer().Len(), total)
-		x.place(c.Writer(), pos, end, n, rest)
+		x.place(c.Writer(), pos, end, x.held.n, x.held.rest)
 		x.queue.Push(c, uint32(end-pos))
 		pos = end
 	}
 	x.window = slices.Delete(x.window, 0, count)
 	x.room -= room
-	return nil
+	x.held = held{}
+	return true, nil
 }
+
+// await has the frame that is held wait for buffers. It returns true when it
+// has waited long enough, and is dropped.
+func (x *receiver) await() bool {
+	x.need = needBuffers
+	now := x.run.d.clock.Now()
+	switch {
+	case x.held.deadline == 0:
+		x.held.deadline = now + rxPatience
+		x.timer().Set(x.held.deadline)
+	case now >= x.held.deadline:
+		x.drop()
+		return true
+	}
+	return false
+}
+
+// drop gives up the frame that is held.
+func (x *receiver) drop() {
+	x.timer().Stop()
+	x.held = held{}
+	x.run.d.counters.rxDropped.Add(1)
+}
+
+// timer rings the doorbell when a frame has been held for too long.
+func (x *receiver) timer() clock.Timer { return x.run.d.timers[x.pair].rx }
 
 // judge looks at a frame's head. It returns the header for the driver, or else
 // the counter of what is wrong.
@@ -250,28 +311,6 @@ func (x *receiver) judge(head []byte, total int) (hostnet.Header, *atomic.Uint64
 		h.Flags = 0
 	}
 	return h, nil
-}
-
-// gather waits until there is room for n bytes. It returns false when that
-// takes too long, or the queue is to stop; the frame is lost then.
-func (x *receiver) gather(n int) (bool, error) {
-	d := x.run.d
-	timer, deadline := d.timers[x.pair].rx, d.clock.Now()+rxPatience
-	defer timer.Stop()
-	for {
-		if _, err := x.fill(n); err != nil {
-			return false, err
-		}
-		if x.room >= n {
-			return true, nil
-		}
-		x.queue.Flush()
-		timer.Set(deadline)
-		if x.run.stopping.Load() || d.clock.Now() >= deadline || !x.waitBuffers() {
-			d.counters.rxDropped.Add(1)
-			return false, nil
-		}
-	}
 }
 
 // place puts bytes pos to end of a frame into the chain that is for them. Those

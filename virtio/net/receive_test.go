@@ -110,7 +110,7 @@ func TestReceiveCalm(t *testing.T) {
 // TestReceiveWaits gives the device no buffers, then too few of them: the frame
 // stays with the host, and what has been taken already waits.
 func TestReceiveWaits(t *testing.T) {
-	host := newFakeHost(1)
+	host := newFakeHost(t, 1)
 	m := start(t, Options{Backend: host}, form{}, FeatureMrgRxbuf)
 	q, posted := m.rx(0), map[uint16][]queuetest.Buffer{}
 	sent := append(make([]byte, 12), frame(toAll, 3000, 7)...)
@@ -175,7 +175,7 @@ func TestReceiveUnwanted(t *testing.T) {
 		{"ecn alone", all, gso(hostnet.GSOECN), nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			host := newFakeHost(1)
+			host := newFakeHost(t, 1)
 			m := start(t, Options{Backend: host}, form{}, tt.want|FeatureMrgRxbuf)
 			q, posted := m.rx(0), map[uint16][]queuetest.Buffer{}
 			b := append(make([]byte, 12), frame(toAll, 1514, 1)...)
@@ -259,7 +259,7 @@ func TestReceiveHostile(t *testing.T) {
 
 // TestReceiveBatch has the driver interrupted once for several frames.
 func TestReceiveBatch(t *testing.T) {
-	host := newFakeHost(1)
+	host := newFakeHost(t, 1)
 	m := start(t, Options{Backend: host}, form{Options: queuetest.Options{EventIndex: true}}, FeatureMrgRxbuf)
 	q, posted := m.rx(0), map[uint16][]queuetest.Buffer{}
 	for range 8 {

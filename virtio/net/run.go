@@ -29,7 +29,7 @@ type run struct {
 	offloads atomic.Uint32 // hostnet.Offload: frames that it takes
 	pairs    atomic.Int32  // in use
 
-	gate     gate
+	broken   atomic.Bool // the driver has been told to reset; nothing starts any more
 	stopping atomic.Bool
 	serving  sync.WaitGroup // data queues
 	commands sync.WaitGroup // the control queue
@@ -39,7 +39,6 @@ type run struct {
 
 func newRun(d *Device, a virtio.Activation) *run {
 	r := &run{d: d, features: a.Features, header: headerSize(a.Features), irq: a.Interrupts}
-	r.gate.init()
 	r.pairs.Store(1)
 	r.offloads.Store(uint32(guestOffloads(a.Features)))
 	r.filter.Store(&filter{
@@ -91,8 +90,11 @@ func (r *run) complete() int {
 	return n
 }
 
-// start begins to serve all queues.
+// start begins to serve all queues, unless the device needs a reset.
 func (r *run) start() error {
+	if r.broken.Load() {
+		return nil
+	}
 	for _, q := range r.queues {
 		q.Resume()
 	}
@@ -125,21 +127,29 @@ func (r *run) stop() {
 // ends takes the result of a goroutine that serves a queue.
 func (r *run) ends(err error) {
 	if err != nil {
-		r.irq.NeedsReset(err)
+		r.fail(err)
 	}
+}
+
+// fail marks the device broken.
+func (r *run) fail(why error) {
+	r.broken.Store(true)
+	r.irq.NeedsReset(why)
 }
 
 // serveData begins to serve the data queues here.
 func (r *run) serveData() {
 	r.stopping.Store(false)
 	for i := range r.rx {
-		if rx := r.rx[i]; rx != nil {
-			rx.queue.Resume()
-			r.serving.Go(func() { r.ends(rx.serve()) })
+		w := &worker{run: r, host: r.d.backend.Queue(i), rx: r.rx[i], tx: r.tx[i]}
+		if w.rx != nil {
+			w.rx.queue.Resume()
 		}
-		if tx := r.tx[i]; tx != nil {
-			tx.queue.Resume()
-			r.serving.Go(func() { r.ends(tx.serve()) })
+		if w.tx != nil {
+			w.tx.queue.Resume()
+		}
+		if w.rx != nil || w.tx != nil {
+			r.serving.Go(func() { r.ends(w.serve()) })
 		}
 	}
 }
@@ -153,7 +163,6 @@ func (r *run) stopData() {
 		}
 		if tx := r.tx[i]; tx != nil {
 			tx.queue.Pause()
-			tx.timer.fire()
 		}
 	}
 	r.wake()
@@ -162,7 +171,6 @@ func (r *run) stopData() {
 
 // wake makes the data queues' goroutines look at what has changed.
 func (r *run) wake() {
-	r.gate.change()
 	for i := range r.rx {
 		r.d.backend.Queue(i).Wake()
 	}
@@ -229,30 +237,3 @@ func gsoOffload(gso uint8) hostnet.Offload {
 }
 
 const unknownGSO hostnet.Offload = 1 << 31
-
-// gate is where receive queues wait that have nothing to receive: for another
-// state of the link, another number of pairs, or the end.
-type gate struct {
-	mu      sync.Mutex
-	changed sync.Cond
-	count   atomic.Uint64 // of changes
-}
-
-func (g *gate) init() { g.changed.L = &g.mu }
-
-// change lets everybody look again.
-func (g *gate) change() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.count.Add(1)
-	g.changed.Broadcast()
-}
-
-// wait waits until there have been other than seen changes.
-func (g *gate) wait(seen uint64) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for g.count.Load() == seen {
-		g.changed.Wait()
-	}
-}

@@ -1,6 +1,7 @@
 package net
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/govmm/govmm/devices/clock"
@@ -28,69 +29,58 @@ func (p *pairTimers) init(d *Device, pair int) {
 			r.rx[pair].queue.Doorbell().Ring()
 		}
 	})
-	p.tx.clock, p.tx.due = d.clock, make(chan struct{}, 1)
-	p.tx.timer = d.clock.NewTimer(p.tx.fire)
+	p.tx.clock = d.clock
+	p.tx.timer = d.clock.NewTimer(func() {
+		p.tx.due.Store(true)
+		r := d.active.Load()
+		if r != nil && pair < len(r.tx) && r.tx[pair] != nil {
+			r.tx[pair].queue.Doorbell().Ring()
+		}
+	})
 }
 
 // txTimer delays the sending of a transmit queue.
 type txTimer struct {
 	clock clock.Clock
-	timer clock.Timer
-	due   chan struct{}
+	timer clock.Timer // rings the doorbell
+	due   atomic.Bool
 }
 
-// fire ends a delay, or the next one.
-func (t *txTimer) fire() {
-	select {
-	case t.due <- struct{}{}:
-	default:
+// txPhase is what a transmitter with a timer does.
+type txPhase uint8
+
+const (
+	txQuiet     txPhase = iota // waits for the driver to notify
+	txGathering                // waits for the timer
+	txSending                  // until there is nothing left
+)
+
+// rung follows a ring of the doorbell. While the transmitter is busy, the driver
+// need not notify.
+func (t *transmitter) rung() {
+	t.queue.DisableNotify()
+	if t.timer != nil && t.phase == txQuiet {
+		t.phase = txGathering
+		t.timer.due.Store(false)
+		t.timer.timer.Set(t.timer.clock.Now() + TxDelay)
 	}
 }
 
-// clear takes back a fire that nobody has waited for.
-func (t *txTimer) clear() {
-	select {
-	case <-t.due:
-	default:
+// idle reports whether the driver should notify.
+func (t *transmitter) idle() bool { return t.timer == nil || t.phase == txQuiet }
+
+// open reports whether it is time to send.
+func (t *transmitter) open() bool {
+	if t.phase == txGathering && t.timer.due.Load() {
+		t.phase = txSending
 	}
+	return t.phase == txSending
 }
 
-// delay waits for TxDelay, or fire.
-func (t *txTimer) delay() {
-	t.timer.Set(t.clock.Now() + TxDelay)
-	<-t.due
-	t.timer.Stop()
-}
-
-// serveDelayed is serve in batches. While one gathers, the driver need not
-// notify.
-func (t *transmitter) serveDelayed() error {
-	t.timer.clear()
-	for {
-		if !t.queue.EnableNotify() && !t.queue.Wait() || t.run.stopping.Load() {
-			return nil
-		}
-		t.queue.DisableNotify()
-		t.timer.delay()
-		if err := t.drain(); err != nil {
-			return err
-		}
-	}
-}
-
-// drain sends all there is.
-func (t *transmitter) drain() error {
-	defer t.queue.Flush()
-	for n := 1; ; n++ {
-		c, err := t.queue.Pop()
-		if c == nil {
-			return err
-		}
-		if err := t.send(c); err != nil {
-			return err
-		}
-		if n%batch == 0 {
-			t.queue.Flush()
-		}
+// pause ends the wait for the timer.
+func (t *transmitter) pause() {
+	if t.timer != nil {
+		t.timer.timer.Stop()
+		t.phase = txQuiet
 	}
 }

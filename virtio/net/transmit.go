@@ -10,27 +10,36 @@ import (
 
 var errLinkDown = errors.New("the link is down")
 
-// batch is how many frames are moved between two looks at whether the driver
-// wants an interrupt.
-const batch = 16
+// After so many frames, or bytes, of a turn the driver sees what has been done,
+// which may cost an interrupt.
+const (
+	batchFrames = 16
+	batchBytes  = 64 << 10
+)
 
-// transmitter serves a transmit queue.
+// transmitter is a worker's side that serves a transmit queue.
 type transmitter struct {
 	run     *run
 	queue   *queue.Queue
 	host    hostnet.Queue
 	allowed hostnet.Offload // what the driver may leave to us
-	timer   *txTimer
+	timer   *txTimer        // nil without Options.TxTimer
+	phase   txPhase
+	full    bool // the host had no room for the next frame
 
 	header [hostnet.HeaderSize]byte // of the current frame
 	vec    [][]byte                 // the frame
 }
 
 func newTransmitter(r *run, pair int, q *queue.Queue) *transmitter {
-	return &transmitter{
+	t := &transmitter{
 		run: r, queue: q, host: r.d.backend.Queue(pair),
-		allowed: hostOffloads(r.features), timer: &r.d.timers[pair].tx,
+		allowed: hostOffloads(r.features),
 	}
+	if r.d.txTimer {
+		t.timer = &r.d.timers[pair].tx
+	}
+	return t
 }
 
 // hostOffloads are the offloads that a set of features lets the driver use. As
@@ -48,33 +57,53 @@ func hostOffloads(f virtio.Features) hostnet.Offload {
 	return o
 }
 
-// serve sends frames until the queue is paused or stopped.
-func (t *transmitter) serve() error {
-	if t.run.d.txTimer {
-		return t.serveDelayed()
+// turn sends frames. It returns how many, and whether there may be more that
+// can be sent now.
+func (t *transmitter) turn() (sent int, more bool, err error) {
+	t.full = false
+	if t.timer != nil && !t.open() {
+		return 0, false, nil
 	}
-	return queue.Serve(t.queue, t.send)
+	total, bytes := 0, 0 // in all, and since the last flush
+	for sent < turnFrames && total < turnBytes {
+		c, err := t.queue.Pop()
+		if err != nil {
+			return sent, false, err
+		}
+		if c == nil {
+			t.phase = txQuiet
+			t.queue.Flush()
+			return sent, false, nil
+		}
+		n := c.Reader().Len()
+		if !t.send(c) {
+			t.full = true
+			t.queue.Flush()
+			return sent, false, nil
+		}
+		sent, total, bytes = sent+1, total+n, bytes+n
+		if sent%batchFrames == 0 || bytes >= batchBytes {
+			t.queue.Flush()
+			bytes = 0
+		}
+	}
+	t.queue.Flush()
+	return sent, true, nil
 }
 
-// send sends the frame of a chain and gives the chain back. When the host has
-// no room, it waits.
-func (t *transmitter) send(c *queue.Chain) error {
+// send sends the frame of a chain and gives the chain back. It returns false
+// when the host has no room; the chain is then still to be sent.
+func (t *transmitter) send(c *queue.Chain) bool {
 	d := t.run.d
 	if !t.collect(c) {
 		d.counters.txErrors.Add(1)
 		t.queue.Push(c, 0)
-		return nil
+		return true
 	}
 	err := t.offer()
-	for errors.Is(err, hostnet.ErrAgain) {
-		t.queue.Flush()
-		if t.run.stopping.Load() {
-			t.queue.Unpop(c)
-			return nil
-		}
-		if err = t.host.WaitSend(); err == nil {
-			err = t.offer()
-		}
+	if errors.Is(err, hostnet.ErrAgain) {
+		t.queue.Unpop(c)
+		return false
 	}
 	if err != nil {
 		// The link is down, the pair disabled, or there is no network any more,
@@ -82,7 +111,7 @@ func (t *transmitter) send(c *queue.Chain) error {
 		d.counters.txDropped.Add(1)
 	}
 	t.queue.Push(c, 0)
-	return nil
+	return true
 }
 
 // offer gives the current frame to the host.

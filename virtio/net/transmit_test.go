@@ -89,7 +89,7 @@ func TestTransmitHeader(t *testing.T) {
 		{"ecn alone", allHost, gso(0x80, 50, 54), nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			host := newFakeHost(1)
+			host := newFakeHost(t, 1)
 			m := start(t, Options{Backend: host}, form{}, tt.want)
 			b := append(make([]byte, 12), frame(toAll, 100, 5)...)
 			tt.in.Put(b)
@@ -116,7 +116,7 @@ func TestTransmitHeader(t *testing.T) {
 
 // TestTransmitBad has chains that are no frames. The queue goes on.
 func TestTransmitBad(t *testing.T) {
-	host := newFakeHost(1)
+	host := newFakeHost(t, 1)
 	m := start(t, Options{Backend: host}, form{}, 0)
 	q := m.tx(0)
 	long := q.Readable(make([]byte, 1<<20))
@@ -147,7 +147,7 @@ func TestTransmitBad(t *testing.T) {
 
 // TestTransmitHostile breaks the rules of the ring.
 func TestTransmitHostile(t *testing.T) {
-	host := newFakeHost(1)
+	host := newFakeHost(t, 1)
 	m := start(t, Options{Backend: host}, form{}, 0)
 	m.tx(0).Add(queuetest.Buffer{Addr: 1 << 40, Len: 100})
 	m.tx(0).Kick()
@@ -157,11 +157,11 @@ func TestTransmitHostile(t *testing.T) {
 // TestTransmitFull has a host without room: frames wait, and do so across a
 // pause, but not when the link goes down.
 func TestTransmitFull(t *testing.T) {
-	host := newFakeHost(1)
+	host := newFakeHost(t, 1)
 	m := start(t, Options{Backend: host}, form{}, 0)
 	q := m.tx(0)
 	b := append(make([]byte, 12), frame(toAll, 60, 1)...)
-	host.do(func() { host.full = true })
+	host.change(func() { host.full = true })
 	q.Add(q.Readable(b))
 	q.Add(q.Readable(b))
 	q.Kick()
@@ -177,13 +177,13 @@ func TestTransmitFull(t *testing.T) {
 	if _, ok := q.Used(); ok {
 		t.Fatal("a frame was given up")
 	}
-	host.do(func() { host.full = false })
+	host.change(func() { host.full = false })
 	q.Wait()
 	q.Wait()
 	if n := len(host.queues[0].taken()); n != 2 {
 		t.Errorf("%d frames sent", n)
 	}
-	host.do(func() { host.full = true })
+	host.change(func() { host.full = true })
 	q.Add(q.Readable(b))
 	q.Kick()
 	host.queues[0].blocked(t)
@@ -198,7 +198,7 @@ func TestTransmitFull(t *testing.T) {
 func TestTransmitTimer(t *testing.T) {
 	for name, f := range forms {
 		t.Run(name, func(t *testing.T) {
-			host := newFakeHost(1)
+			host := newFakeHost(t, 1)
 			m := start(t, Options{Backend: host, TxTimer: true, Packed: true}, f, 0)
 			q := m.tx(0)
 			b := append(make([]byte, 12), frame(toAll, 60, 1)...)
