@@ -19,18 +19,17 @@
 // Nothing here queues or keeps frames. Those for the guest wait in the kernel,
 // whose queue is bounded and which drops what does not fit, until the front
 // end calls Receive; those of the guest wait in its own ring. A front end has
-// one goroutine a direction and queue that loops over
-//
-//	Receive until ErrAgain, then WaitReceive
-//
-// and ends at the first other error. To stop it, the front end sets its own
-// flag and calls Wake.
+// one goroutine a queue pair that sends and receives in turns, and calls Wait
+// when there is nothing to do either way. To stop it, the front end sets its
+// own flag and calls Wake.
 //
 // # Waiting
 //
-// A descriptor is waited for by the Go runtime's poller. Between two goroutines
-// that answer each other, that took 10 µs for both ways, and a thread in
-// poll(2) on the descriptor and an eventfd 12 µs; after 2 ms of idling 26 µs
-// and 47 µs. It also needs no thread a queue, and a deadline to stop it in place
-// of an eventfd.
+// Wait is poll(2) on the descriptor, an eventfd that is Wake's, and whatever
+// else the caller waits for, such as the doorbells of its rings: one thread
+// sleeps for both directions. The Go runtime's poller has no part in it. By
+// its way a goroutine waits for one descriptor only, so that each direction
+// needs its own and an answer to a frame wakes another thread; and as it is
+// told of every frame on a descriptor that it knows, its thread wakes up for
+// those that nobody waits for, too.
 package net

@@ -42,6 +42,9 @@ type Options struct {
 	QueuePairs int
 	// Packed offers packed virtqueues (VIRTIO_F_RING_PACKED). vhost has none.
 	Packed bool
+	// Withhold are features that no driver is offered, although they could be:
+	// of Withholdable. What depends on them is not offered either.
+	Withhold virtio.Features
 
 	// Backend is the host end. The caller closes it, after the device.
 	Backend hostnet.Backend
@@ -149,6 +152,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("a speed of %d Mbit/s is greater than %d", o.Speed, maxSpeed)
 	case o.QueuePairs < 1 || o.QueuePairs > o.Backend.Queues():
 		return fmt.Errorf("%d queue pairs are not between 1 and the %d of the back end", o.QueuePairs, o.Backend.Queues())
+	case o.Withhold&^Withholdable != 0:
+		return fmt.Errorf("the features %#x cannot be withheld", uint64(o.Withhold&^Withholdable))
 	case o.Vhost == nil:
 		return nil
 	case o.Memory == nil:
@@ -164,7 +169,7 @@ func (o *Options) check() error {
 
 // features are what the driver is offered.
 func (o *Options) features() virtio.Features {
-	f := alwaysOffered | featuresFor(o.Backend.Offloads())
+	f := withhold(alwaysOffered|featuresFor(o.Backend.Offloads()), o.Withhold)
 	if o.MTU != 0 {
 		f |= FeatureMTU
 	}

@@ -30,6 +30,7 @@ func TestOptions(t *testing.T) {
 		"large MTU":      {func(o *Options) { o.MTU = 65536 }, "virtio net net0: an MTU of 65536 bytes is not between 68 and 65535"},
 		"speed":          {func(o *Options) { o.Speed = 1 << 31 }, "virtio net net0: a speed of 2147483648 Mbit/s is greater than 2147483647"},
 		"pairs":          {func(o *Options) { o.QueuePairs = 3 }, "virtio net net0: 3 queue pairs are not between 1 and the 2 of the back end"},
+		"control queue":  {func(o *Options) { o.Withhold = FeatureCtrlVQ }, "virtio net net0: the features 0x20000 cannot be withheld"},
 		"negative pairs": {func(o *Options) { o.QueuePairs = -1 }, "virtio net net0: -1 queue pairs are not between 1 and the 2 of the back end"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -63,6 +64,35 @@ func TestFeatures(t *testing.T) {
 			t.Errorf("%s: features %#x", name, uint64(f))
 		}
 		d.Close()
+	}
+}
+
+// TestWithhold offers less than there could be.
+func TestWithhold(t *testing.T) {
+	const all = alwaysOffered | allHostOffloads | allGuestOffloads | FeatureCtrlGuestOffloads
+	const guestTSO = FeatureGuestTSO4 | FeatureGuestTSO6
+	for _, tt := range []struct {
+		name           string
+		withhold, less virtio.Features
+	}{
+		{"nothing", 0, 0},
+		{"mergeable buffers", FeatureMrgRxbuf, FeatureMrgRxbuf},
+		{"what nothing depends on", FeatureHostUFO | FeatureGuestUFO, FeatureHostUFO | FeatureGuestUFO},
+		{"one of two", FeatureHostTSO4 | FeatureGuestTSO6, FeatureHostTSO4 | FeatureGuestTSO6},
+		{"both of two", guestTSO, guestTSO | FeatureGuestECN},
+		{"the host's checksums", FeatureCSUM, allHostOffloads},
+		{"the guest's checksums", FeatureGuestCSUM, allGuestOffloads | FeatureCtrlGuestOffloads},
+		{"half of a pair", FeatureGuestUSO6, FeatureGuestUSO4 | FeatureGuestUSO6},
+		{"everything", Withholdable, Withholdable | FeatureCtrlGuestOffloads},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d, err := New(Options{Backend: newFakeHost(t, 1), MAC: testMAC, Clock: &clock.Fake{}, Withhold: tt.withhold})
+			must(t, err)
+			defer d.Close()
+			if got, want := d.Features(), all&^tt.less; got != want {
+				t.Errorf("features %#x, want %#x", uint64(got), uint64(want))
+			}
+		})
 	}
 }
 

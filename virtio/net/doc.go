@@ -4,12 +4,16 @@
 //
 // # Data
 //
-// Each queue has a goroutine. Frames go between guest memory and the host end
-// by vectored I/O, without being copied. A transmit queue sleeps on its
-// doorbell; it waits when the host has no room. A receive queue sleeps on the
-// host end. When the driver has given it no buffers it does not read, so that
-// frames wait in the host's queue, which is where they are dropped if there
-// are too many.
+// Each pair has a goroutine, which sends and receives in turns: most frames are
+// answered at once, and the answer is found without a wait. Frames go between
+// guest memory and the host end by vectored I/O, without being copied. With
+// nothing to do either way it sleeps, on the doorbell of the transmit queue and
+// on the host end.
+//
+// When the driver has given it no receive buffers it does not read, so that
+// frames wait in the host's queue, which is where they are dropped if there are
+// too many. Only then is it notified of new buffers. When the host has no room
+// for a frame, the transmit queue waits.
 //
 // With vhost, the kernel serves the data queues while the link is up. It knows
 // no receive filter.

@@ -54,6 +54,39 @@ var offloadFeatures = [...]struct {
 	{hostnet.USO6, FeatureHostUSO, FeatureGuestUSO6},
 }
 
+// allHostOffloads are the features that hostOffloads looks at.
+const allHostOffloads = FeatureCSUM | FeatureHostTSO4 | FeatureHostTSO6 | FeatureHostECN |
+	FeatureHostUFO | FeatureHostUSO
+
+// Withholdable are the features that Options.Withhold may contain: all
+// offloads, and mergeable receive buffers.
+const Withholdable = allHostOffloads | allGuestOffloads | FeatureMrgRxbuf
+
+// withhold takes features away, and those that depend on them (section
+// 5.1.3.1).
+func withhold(f, less virtio.Features) virtio.Features {
+	f &^= less
+	for _, side := range []struct{ csum, tso, ecn, all virtio.Features }{
+		{FeatureCSUM, FeatureHostTSO4 | FeatureHostTSO6, FeatureHostECN, allHostOffloads},
+		{FeatureGuestCSUM, FeatureGuestTSO4 | FeatureGuestTSO6, FeatureGuestECN, allGuestOffloads},
+	} {
+		if f&side.csum == 0 {
+			f &^= side.all
+		}
+		if f&side.tso == 0 {
+			f &^= side.ecn
+		}
+	}
+	const uso = FeatureGuestUSO4 | FeatureGuestUSO6
+	if f&uso != uso {
+		f &^= uso // a host end has both or none
+	}
+	if f&allGuestOffloads == 0 {
+		f &^= FeatureCtrlGuestOffloads
+	}
+	return f
+}
+
 // featuresFor are those that a host end's offloads make possible.
 func featuresFor(o hostnet.Offload) virtio.Features {
 	var f virtio.Features

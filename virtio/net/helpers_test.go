@@ -160,6 +160,18 @@ func (m *machine) activate(f form, want virtio.Features) {
 	must(m.t, m.dev.Activate(virtio.Activation{Features: m.feature, Queues: queues, Interrupts: m}))
 }
 
+// rests waits until no data queue is served.
+func (m *machine) rests() {
+	m.t.Helper()
+	done := make(chan struct{})
+	go func() { m.dev.active.Load().serving.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(await.Patience):
+		m.t.Fatal("the device still serves its queues")
+	}
+}
+
 func (m *machine) header() int { return headerSize(m.feature) }
 
 func (m *machine) rx(pair int) *queuetest.Driver { return m.queues[2*pair] }

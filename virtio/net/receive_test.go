@@ -244,6 +244,9 @@ func TestReceiveHostile(t *testing.T) {
 				m.rx(0).Kick()
 				await.That(t, "the device needing a reset", func() bool { return m.why() != nil })
 				send(t, peer.Queue(0), frame(toAll, 60, 1)) // goes nowhere
+				m.dev.Pause()
+				m.dev.Resume()
+				m.rests() // it still needs one
 				m.dev.Reset()
 				m.activate(form{}, want)
 				q, posted := m.rx(0), map[uint16][]queuetest.Buffer{}
