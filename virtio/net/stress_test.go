@@ -54,6 +54,18 @@ func TestStress(t *testing.T) {
 	}
 }
 
+// TestStressOneWay only sends, and often waits until all is sent: nothing but
+// the driver's own notification wakes the device.
+func TestStressOneWay(t *testing.T) {
+	for name, f := range forms {
+		t.Run(name, func(t *testing.T) {
+			m := start(t, Options{Backend: newFakeHost(t, 1), Packed: true}, f, FeatureMrgRxbuf)
+			s := &stress{m: m, frames: stressFrames}
+			must(t, s.send(&side{q: m.tx(0), rng: rand.New(rand.NewPCG(rand.Uint64(), 0))}))
+		})
+	}
+}
+
 // stress is a run of TestStress.
 type stress struct {
 	m      *machine
@@ -183,7 +195,8 @@ func (s *stress) send(x *side) error {
 		if x.rng.IntN(3) == 0 {
 			x.q.DisableInterrupts()
 		}
-		wait := len(x.bufs) == 0 || sent == s.frames || x.rng.IntN(4) == 0
+		all := x.rng.IntN(3) == 0
+		wait := all || len(x.bufs) == 0 || sent == s.frames || x.rng.IntN(4) == 0
 		for {
 			_, _, ok, err := x.take(wait && len(x.held) > 0)
 			if err != nil {
@@ -192,7 +205,7 @@ func (s *stress) send(x *side) error {
 			if !ok {
 				break
 			}
-			wait = false
+			wait = all
 		}
 	}
 	return nil
