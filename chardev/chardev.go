@@ -15,10 +15,10 @@
 // goroutine a back end empties: the vCPU never waits for the host and makes no
 // system call for a byte. The first byte after a silence wakes that goroutine
 // at once; those that follow within half a millisecond travel together.
-// When the buffer is full, a back end does one of two things. Where somebody
-// is expected to take the bytes (a file, a terminal, a log copy), Write accepts
-// less than it was given, and the front end makes the guest wait. Where perhaps
-// nobody is there (a pty), the oldest bytes are dropped and counted.
+// When the buffer is full, Write accepts less than it was given, and the front
+// end makes the guest wait: a virtqueue is not served on, a UART does not report
+// its transmitter empty. Only a back end at whose other end perhaps nobody is (a
+// pty) does otherwise while that is so: the oldest bytes are dropped and counted.
 //
 // # Input
 //
@@ -49,7 +49,8 @@ type Backend interface {
 	// Write takes output of the guest and returns how many bytes of it were
 	// accepted, from the first on. It keeps no reference to p. When n is less
 	// than len(p), the rest is the front end's to keep, and a receiver that is
-	// an OutputReceiver is called when there is room again. After Close, bytes
+	// an OutputReceiver is called when there is room again, or when what has no
+	// room is to be dropped. After Close, bytes
 	// are accepted and dropped.
 	Write(p []byte) (n int)
 

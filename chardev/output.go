@@ -41,8 +41,11 @@ type sink interface {
 type overflow uint8
 
 const (
-	blockWhenFull overflow = iota // accept less: back pressure on the guest
-	dropOldest                    // make room, count what was lost
+	// blockWhenFull accepts less: back pressure on the guest.
+	blockWhenFull overflow = iota
+	// dropUnread does so while somebody takes the bytes, and makes room and
+	// counts what was lost while nobody does.
+	dropUnread
 )
 
 // output is a bounded buffer and the goroutine that empties it into a sink.
@@ -52,40 +55,64 @@ type output struct {
 	onSpace  func()      // called when a short write may go on
 	onError  func(error) // called for each failed write
 
+	// patience is how long a short write waits for a sink that takes nothing;
+	// 0 is for ever. onStall is then called, and output dropped until the sink
+	// takes something.
+	patience time.Duration
+	onStall  func()
+
 	mu      sync.Mutex
 	ring    [BufferSize]byte
 	head    uint64 // count of bytes ever taken out of the ring
 	tail    uint64 // count of bytes ever put in
 	wakeAt  int    // pending bytes at which write wakes the goroutine
 	linked  bool   // somebody is at the other end of the sink
+	unread  bool   // whoever is there takes nothing
 	short   bool   // a write was cut short since the last onSpace
 	closing bool   // no more is accepted; end when empty
 	aborted bool   // end now
 	stats   Stats
 
+	stall      *time.Timer // fires when patience may be at its end
+	watching   bool        // stall is set
+	progressAt time.Time   // when the sink took something, or waiting began
+
 	wake  chan struct{} // capacity 1
 	ended chan struct{} // closed when the goroutine has returned
 }
 
-// newOutput starts an output. linked says whether the sink is connected from
-// the beginning.
-func newOutput(s sink, full overflow, linked bool, onSpace func(), onError func(error)) *output {
+// outputOptions are what an output is made of; see the fields of output.
+type outputOptions struct {
+	sink     sink
+	overflow overflow
+	linked   bool // from the beginning
+	patience time.Duration
+	onSpace  func()
+	onError  func(error)
+	onStall  func()
+}
+
+// newOutput starts an output.
+func newOutput(opts outputOptions) *output {
 	o := &output{
-		sink:     s,
-		overflow: full,
-		onSpace:  onSpace,
-		onError:  onError,
+		sink:     opts.sink,
+		overflow: opts.overflow,
+		onSpace:  opts.onSpace,
+		onError:  opts.onError,
+		patience: opts.patience,
+		onStall:  opts.onStall,
 		wakeAt:   never,
-		linked:   linked,
+		linked:   opts.linked,
 		wake:     make(chan struct{}, 1),
 		ended:    make(chan struct{}),
 	}
+	o.stall = time.AfterFunc(time.Hour, o.stalled)
+	o.stall.Stop()
 	go o.run()
 	return o
 }
 
-// reserve returns how many of n bytes write would accept now. Nothing but a
-// write makes that less.
+// reserve returns how many of n bytes write would accept now.
 func (o *output) reserve(n int) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -94,15 +121,19 @@ func (o *output) reserve(n int) int {
 
 // accept is reserve with the lock held.
 func (o *output) accept(n int) int {
-	if o.overflow == dropOldest || o.closing {
+	if o.drops() || o.closing {
 		return n
 	}
 	if room := BufferSize - o.pending(); n > room {
 		o.short = true
+		o.watchStall()
 		return room
 	}
 	return n
 }
+
+// drops reports whether a full ring makes room; the lock is held.
+func (o *output) drops() bool { return o.overflow == dropUnread && (!o.linked || o.unread) }
 
 // pending is the number of bytes in the ring; the lock is held.
 func (o *output) pending() int { return int(o.tail - o.head) }
@@ -113,11 +144,25 @@ func (o *output) write(p []byte) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	n := o.accept(len(p))
+	o.add(p[:n])
+	return n
+}
+
+// put is write of what was reserved. All is accepted, also when somebody has
+// come meanwhile who takes the bytes: then as much of the oldest is dropped.
+func (o *output) put(p []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.add(p)
+}
+
+// add puts bytes into the ring, with the lock held.
+func (o *output) add(p []byte) {
 	if o.closing {
-		o.stats.Dropped += uint64(n)
-		return n
+		o.stats.Dropped += uint64(len(p))
+		return
 	}
-	for rest := p[:n]; len(rest) > 0; {
+	for rest := p; len(rest) > 0; {
 		at := int(o.tail % BufferSize)
 		c := copy(o.ring[at:], rest)
 		o.tail += uint64(c)
@@ -131,7 +176,6 @@ func (o *output) write(p []byte) int {
 		o.wakeAt = never
 		o.signal()
 	}
-	return n
 }
 
 // signal wakes the goroutine, or makes its next wait return at once.
@@ -143,12 +187,57 @@ func (o *output) signal() {
 }
 
 // setLink says whether somebody is at the other end of the sink. While nobody
-// is, bytes stay in the ring.
-func (o *output) setLink(up bool) {
+// is, bytes stay in the ring. It reports whether a short write may go on now, of
+// which the caller tells the front end.
+func (o *output) setLink(up bool) (space bool) {
 	o.mu.Lock()
-	o.linked = up
-	o.mu.Unlock()
+	defer o.mu.Unlock()
+	o.linked, o.unread = up, false
 	o.signal()
+	return o.spaceIf(o.drops())
+}
+
+// spaceIf reports whether a short write is to be told that it may go on, given
+// that there is room; the lock is held.
+func (o *output) spaceIf(room bool) bool {
+	if !room || !o.short || o.closing {
+		return false
+	}
+	o.short = false
+	return true
+}
+
+// watchStall begins to wait for the sink to take something, with the lock held.
+func (o *output) watchStall() {
+	if o.patience > 0 && !o.watching {
+		o.watching = true
+		o.progressAt = time.Now()
+		o.stall.Reset(o.patience)
+	}
+}
+
+// stalled is called by the timer. Where the sink has taken something meanwhile,
+// it waits on, but only for as long as a short write does.
+func (o *output) stalled() {
+	o.mu.Lock()
+	o.watching = false
+	if !o.short || o.closing {
+		o.mu.Unlock()
+		return
+	}
+	if left := o.patience - time.Since(o.progressAt); left > 0 {
+		o.watching = true
+		o.stall.Reset(left)
+		o.mu.Unlock()
+		return
+	}
+	o.unread = true
+	space := o.spaceIf(o.drops())
+	o.mu.Unlock()
+	if space {
+		o.onStall()
+		o.onSpace()
+	}
 }
 
 // finish accepts no more and lets the goroutine end when the ring is empty, or
@@ -156,6 +245,7 @@ func (o *output) setLink(up bool) {
 func (o *output) finish() {
 	o.mu.Lock()
 	o.closing = true
+	o.stall.Stop()
 	o.mu.Unlock()
 	o.signal()
 }
@@ -164,6 +254,7 @@ func (o *output) finish() {
 func (o *output) abort() {
 	o.mu.Lock()
 	o.closing, o.aborted = true, true
+	o.stall.Stop()
 	o.mu.Unlock()
 	o.signal()
 	o.sink.interrupt()
@@ -237,10 +328,22 @@ func (o *output) next(chunk []byte) (at uint64, n int) {
 // reached the host. With an error other than errNoLink the others are given
 // up: a full disk must not stop the machine.
 func (o *output) commit(at uint64, n, written int, err error) {
-	failed := err != nil && !errors.Is(err, errNoLink)
+	gone := errors.Is(err, errNoLink)
+	failed := err != nil && !gone
 	o.mu.Lock()
 	o.wakeAt = never
 	o.stats.Out += uint64(written)
+	switch {
+	case gone && o.closing:
+		o.linked = false // nobody says so any more
+	case gone:
+		o.unread = true
+	case written > 0:
+		o.unread = false
+		if o.watching {
+			o.progressAt = time.Now()
+		}
+	}
 	// Bytes that were dropped to make room while they were on their way to the
 	// host have not been lost after all.
 	end := at + uint64(written)
@@ -256,10 +359,7 @@ func (o *output) commit(at uint64, n, written int, err error) {
 		failed = false // an interrupted write is no news
 	}
 	o.head = max(o.head, end)
-	space := o.short && !o.closing && o.pending() < BufferSize
-	if space {
-		o.short = false
-	}
+	space := o.spaceIf(o.pending() < BufferSize || o.drops())
 	o.mu.Unlock()
 
 	if failed {

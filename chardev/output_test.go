@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -79,6 +81,11 @@ func (s *gateSink) waiting(n int) func() bool {
 	}
 }
 
+// startOutput is newOutput for one that waits for ever when it has to.
+func startOutput(s sink, full overflow, linked bool, onSpace func(), onError func(error)) *output {
+	return newOutput(outputOptions{sink: s, overflow: full, linked: linked, onSpace: onSpace, onError: onError})
+}
+
 func finishAndWait(t *testing.T, o *output) {
 	t.Helper()
 	o.finish()
@@ -90,7 +97,7 @@ func finishAndWait(t *testing.T, o *output) {
 func TestOutputKeepsOrder(t *testing.T) {
 	noLeaks(t)
 	sink := newGateSink(1 << 30)
-	o := newOutput(sink, blockWhenFull, true, func() {}, func(err error) { t.Error(err) })
+	o := startOutput(sink, blockWhenFull, true, func() {}, func(err error) { t.Error(err) })
 	want := pattern(5*BufferSize + 123)
 	rng := rand.New(rand.NewPCG(1, 2))
 	rest := want
@@ -117,7 +124,7 @@ func TestOutputBackPressure(t *testing.T) {
 	noLeaks(t)
 	sink := newGateSink(0)
 	space := make(chan struct{}, 100)
-	o := newOutput(sink, blockWhenFull, true, func() { space <- struct{}{} }, func(err error) { t.Error(err) })
+	o := startOutput(sink, blockWhenFull, true, func() { space <- struct{}{} }, func(err error) { t.Error(err) })
 	want := pattern(BufferSize + 10)
 	if n := o.write(want); n != BufferSize {
 		t.Fatalf("accepted %d bytes, want %d", n, BufferSize)
@@ -151,7 +158,7 @@ func TestOutputBackPressure(t *testing.T) {
 func TestOutputDropsOldest(t *testing.T) {
 	noLeaks(t)
 	sink := newGateSink(0)
-	o := newOutput(sink, dropOldest, true, func() {}, func(err error) { t.Error(err) })
+	o := startOutput(sink, dropUnread, true, func() {}, func(err error) { t.Error(err) })
 	want := pattern(3*BufferSize + 1)
 	for i, b := range want {
 		if n := o.write([]byte{b}); n != 1 {
@@ -159,10 +166,12 @@ func TestOutputDropsOldest(t *testing.T) {
 		}
 		if i == 0 {
 			await.That(t, "first write", sink.waiting(1))
+			o.setLink(false)
 		}
 	}
 	// The first byte has been on its way to the host all the time.
 	sink.allow(1<<30, nil)
+	o.setLink(true)
 	finishAndWait(t, o)
 	got := sink.bytes()
 	if !bytes.Equal(got[:1], want[:1]) || !bytes.Equal(got[1:], want[len(want)-BufferSize:]) {
@@ -177,7 +186,7 @@ func TestOutputErrors(t *testing.T) {
 	noLeaks(t)
 	sink := newGateSink(0)
 	var reported []error
-	o := newOutput(sink, blockWhenFull, true, func() {}, func(err error) { reported = append(reported, err) })
+	o := startOutput(sink, blockWhenFull, true, func() {}, func(err error) { reported = append(reported, err) })
 	o.write([]byte("1"))
 	await.That(t, "the write of 1", sink.waiting(1))
 	o.write([]byte("23"))
@@ -202,7 +211,7 @@ func TestOutputErrors(t *testing.T) {
 func TestOutputWithoutLink(t *testing.T) {
 	noLeaks(t)
 	sink := newGateSink(1 << 30)
-	o := newOutput(sink, dropOldest, false, func() {}, func(err error) { t.Error(err) })
+	o := startOutput(sink, dropUnread, false, func() {}, func(err error) { t.Error(err) })
 	o.write([]byte("held "))
 	o.setLink(true)
 	o.write([]byte("and sent"))
@@ -218,10 +227,149 @@ func TestOutputWithoutLink(t *testing.T) {
 	}
 }
 
+// TestOutputPatience has a sink that takes nothing, then little, then nothing
+// again, on a clock of the test's own.
+func TestOutputPatience(t *testing.T) {
+	const patience = 3 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		sink := newGateSink(0)
+		start := time.Now()
+		var mu sync.Mutex
+		var space, stalls []time.Duration // when the guest could go on, and gave up
+		note := func(list *[]time.Duration) func() {
+			return func() {
+				mu.Lock()
+				defer mu.Unlock()
+				*list = append(*list, time.Since(start))
+			}
+		}
+		expect := func(spaces int, stalled ...time.Duration) {
+			t.Helper()
+			mu.Lock()
+			defer mu.Unlock()
+			if len(space) != spaces || !slices.Equal(stalls, stalled) {
+				t.Errorf("room at %v, stalls at %v; want %d and %v", space, stalls, spaces, stalled)
+			}
+		}
+		o := newOutput(outputOptions{
+			sink: sink, overflow: dropUnread, linked: true, patience: patience,
+			onSpace: note(&space), onStall: note(&stalls),
+			onError: func(err error) { t.Error(err) },
+		})
+		pass := func(d time.Duration) {
+			time.Sleep(d) // no time passes but on the test's clock
+			synctest.Wait()
+		}
+		written := 0
+		write := func(n, want int) {
+			t.Helper()
+			got := o.write(make([]byte, n))
+			if written += got; got != want {
+				t.Errorf("%v: accepted %d bytes of %d, want %d", time.Since(start), got, n, want)
+			}
+		}
+		write(BufferSize+10, BufferSize)
+		pass(2 * time.Second)
+		write(100, 0)
+		sink.allow(100, nil) // at 2 s: the client lives, and there is room
+		pass(time.Millisecond)
+		write(101, 100)
+		pass(patience - 2*time.Millisecond)
+		write(100, 0)
+		expect(1)
+		pass(time.Hour)
+		expect(2, 2*time.Second+patience)
+		write(3*BufferSize, 3*BufferSize)
+		// It reads on, and has the whole time again.
+		sink.allow(1, nil)
+		pass(time.Second)
+		write(BufferSize, BufferSize-o.pending())
+		pass(patience - time.Millisecond)
+		write(1, 0)
+		// The timer of a write that need not wait any more is no stall.
+		sink.allow(1<<30, nil)
+		pass(time.Hour)
+		expect(3, 2*time.Second+patience)
+		o.finish()
+		pass(time.Second)
+		if s := o.counts(); s.Out != uint64(len(sink.bytes())) || s.Out+s.Dropped != uint64(written) || s.Dropped < 2*BufferSize {
+			t.Errorf("stats %+v, %d bytes delivered of %d", s, len(sink.bytes()), written)
+		}
+	})
+}
+
+// TestOutputLinkLost: a write that waits for a client goes on when that leaves,
+// whether the input or the sink finds out.
+func TestOutputLinkLost(t *testing.T) {
+	noLeaks(t)
+	space := make(chan struct{}, 100)
+	sink := newGateSink(0)
+	o := startOutput(sink, dropUnread, true, func() { space <- struct{}{} }, func(err error) { t.Error(err) })
+	o.write(pattern(BufferSize))
+	if n := o.write([]byte("x")); n != 0 {
+		t.Fatalf("accepted %d bytes with a full buffer", n)
+	}
+	if o.setLink(true) {
+		t.Error("a link that stays is room")
+	}
+	if !o.setLink(false) || o.setLink(false) {
+		t.Error("a lost link is not told once as room")
+	}
+	o.setLink(true)
+	if n := o.write([]byte("x")); n != 0 {
+		t.Fatalf("accepted %d bytes with a full buffer and a new link", n)
+	}
+	sink.allow(0, errNoLink)
+	<-space
+	if n := o.write([]byte("xyz")); n != 3 {
+		t.Errorf("accepted %d bytes with nobody there", n)
+	}
+	sink.allow(1<<30, nil)
+	finishAndWait(t, o)
+	// Whether the oldest were on their way already is a matter of luck.
+	if s := o.counts(); s.Out+s.Dropped != BufferSize+3 || s.Out < BufferSize {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// TestTeeOfDropping: the copy has each byte once, also of what a pty drops, and
+// what the pty drops or waits with.
+func TestTeeOfDropping(t *testing.T) {
+	noLeaks(t)
+	sink := newGateSink(1 << 30)
+	var p port
+	p.init(Options{Tee: &sinkWriter{sink}}, false)
+	main := newGateSink(0)
+	p.main = p.newOutput("output", main, dropUnread, false)
+	want := pattern(6 * BufferSize)
+	rest := want
+	up := false
+	await.That(t, "everything accepted", func() bool {
+		n := p.Write(rest[:min(len(rest), 5000)])
+		rest = rest[n:]
+		up = !up
+		p.main.setLink(up)
+		return len(rest) == 0
+	})
+	main.allow(1<<30, nil)
+	mustClose(t, &p)
+	if !bytes.Equal(sink.bytes(), want) {
+		t.Errorf("the copy of %d bytes has %d, or others", len(want), len(sink.bytes()))
+	}
+	if s := p.Stats(); s.Out+s.Dropped != uint64(len(want)) {
+		t.Errorf("stats %+v of %d bytes", s, len(want))
+	}
+}
+
+// sinkWriter is a sink as a tee.
+type sinkWriter struct{ *gateSink }
+
+func (w sinkWriter) SetWriteDeadline(time.Time) error { w.interrupt(); return nil }
+
 func TestOutputAbort(t *testing.T) {
 	noLeaks(t)
 	sink := newGateSink(0)
-	o := newOutput(sink, blockWhenFull, true, func() {}, func(err error) { t.Error(err) })
+	o := startOutput(sink, blockWhenFull, true, func() {}, func(err error) { t.Error(err) })
 	o.write([]byte("stuck"))
 	await.That(t, "the write", sink.waiting(1))
 	o.finish()
@@ -245,7 +393,7 @@ func TestOutputAbort(t *testing.T) {
 func TestOutputGathers(t *testing.T) {
 	noLeaks(t)
 	sink := newGateSink(1 << 30)
-	o := newOutput(sink, blockWhenFull, true, func() {}, func(err error) { t.Error(err) })
+	o := startOutput(sink, blockWhenFull, true, func() {}, func(err error) { t.Error(err) })
 	const n = BufferSize / 4
 	start := time.Now()
 	for range n {
@@ -262,8 +410,8 @@ func TestOutputGathers(t *testing.T) {
 }
 
 func TestWriteDoesNotAllocate(t *testing.T) {
-	for _, full := range []overflow{blockWhenFull, dropOldest} {
-		o := newOutput(newGateSink(1<<30), full, true, func() {}, func(error) {})
+	for _, full := range []overflow{blockWhenFull, dropUnread} {
+		o := startOutput(newGateSink(1<<30), full, true, func() {}, func(error) {})
 		p := []byte("a")
 		if n := testing.AllocsPerRun(1000, func() { o.write(p) }); n >= 1 {
 			t.Errorf("overflow policy %d: %v allocations a write", full, n)
@@ -277,14 +425,20 @@ func TestWriteDoesNotAllocate(t *testing.T) {
 func FuzzOutput(f *testing.F) {
 	f.Add([]byte{1, 200, 3, 0, 255, 255, 255, 9})
 	f.Add(bytes.Repeat([]byte{254, 1}, 200))
+	f.Add([]byte{0, 252, 252, 1, 252, 6, 0, 252})
 	f.Fuzz(func(t *testing.T, steps []byte) {
 		src := pattern(BufferSize + 4096)
-		for _, full := range []overflow{blockWhenFull, dropOldest} {
+		for _, full := range []overflow{blockWhenFull, dropUnread} {
 			sink := newGateSink(0)
-			o := newOutput(sink, full, true, func() {}, func(error) {})
+			o := startOutput(sink, full, true, func() {}, func(error) {})
 			written := uint64(0)
 			for _, step := range steps {
-				switch size := int(step>>2) * 1024; step & 3 {
+				size := int(step>>2) * 1024
+				if size == 0 {
+					o.setLink(step > 0)
+					continue
+				}
+				switch step & 3 {
 				case 0, 1:
 					written += uint64(o.write(src[:size]))
 				case 2:
@@ -293,6 +447,7 @@ func FuzzOutput(f *testing.F) {
 					sink.allow(size, unix.EIO)
 				}
 			}
+			o.setLink(true)
 			o.finish()
 			sink.allow(1<<30, nil)
 			if !waitFor(o.ended, time.Now().Add(await.Patience)) {
@@ -310,9 +465,9 @@ func BenchmarkOutputByte(b *testing.B) {
 	for _, bench := range []struct {
 		name string
 		full overflow
-	}{{"block", blockWhenFull}, {"drop", dropOldest}} {
+	}{{"block", blockWhenFull}, {"drop", dropUnread}} {
 		b.Run(bench.name, func(b *testing.B) {
-			o := newOutput(&writerSink{w: discard{}}, bench.full, true, func() {}, func(error) {})
+			o := startOutput(&writerSink{w: discard{}}, bench.full, true, func() {}, func(error) {})
 			defer o.finish()
 			p := []byte("a")
 			b.ReportAllocs()
@@ -328,7 +483,7 @@ func BenchmarkOutputByte(b *testing.B) {
 // silence.
 func BenchmarkOutputLatency(b *testing.B) {
 	arrived := make(chan struct{})
-	o := newOutput(&writerSink{w: notify{arrived}}, blockWhenFull, true, func() {}, func(error) {})
+	o := startOutput(&writerSink{w: notify{arrived}}, blockWhenFull, true, func() {}, func(error) {})
 	defer o.finish()
 	idle := func() bool {
 		o.mu.Lock()

@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// flushTime is how long Close waits for pending output to reach the host.
+	// flushTime is how long Close waits for pending output to reach the host,
+	// unless the back end says otherwise.
 	flushTime = 500 * time.Millisecond
 
 	// stopTime is how long Close then waits for a goroutine that was
@@ -32,13 +33,19 @@ type port struct {
 	opts Options
 	errs errorLog
 
-	main *output // nil when output is thrown away
-	tee  *output // nil without Options.Tee
+	main *output    // nil when output is thrown away
+	tee  *output    // nil without Options.Tee
+	both sync.Mutex // held while main and tee are given the same bytes
 	sent atomic.Uint64
 
 	src   source       // nil without input
 	run   func()       // reads src until it ends; nil without input
 	close func() error // releases host resources
+
+	flushTime time.Duration // how long Close waits for pending output
+	// drain waits, until a deadline, for what main has written to be taken out
+	// of the host resource, where closing that would lose it; nil otherwise.
+	drain func(deadline time.Time)
 
 	toFront sync.Mutex // held while the front end is called with input
 	front   Receiver
@@ -57,6 +64,7 @@ func (p *port) init(opts Options, carrier bool) {
 	p.opts = opts
 	p.errs = newErrorLog(opts.Log, opts.Name)
 	p.carrier = carrier
+	p.flushTime = flushTime
 	p.ready = make(chan struct{}, 1)
 	p.done = make(chan struct{})
 	if opts.Tee != nil {
@@ -66,16 +74,24 @@ func (p *port) init(opts Options, carrier bool) {
 
 // newOutput starts an output of this port; what names it in log messages.
 func (p *port) newOutput(what string, s sink, full overflow, linked bool) *output {
-	return newOutput(s, full, linked, p.outputReady, func(err error) {
-		p.errs.report(what+" failed, output of the guest is lost", err)
-	})
+	return newOutput(p.outputOptions(what, s, full, linked))
+}
+
+// outputOptions are those of an output that waits for ever when it has to.
+func (p *port) outputOptions(what string, s sink, full overflow, linked bool) outputOptions {
+	return outputOptions{
+		sink: s, overflow: full, linked: linked, onSpace: p.outputReady,
+		onError: func(err error) {
+			p.errs.report(what+" failed, output of the guest is lost", err)
+		},
+	}
 }
 
 func (p *port) outputReady() {
 	p.toFront.Lock()
-	front := p.front
+	front, stopped := p.front, p.stopped()
 	p.toFront.Unlock()
-	if r, ok := front.(OutputReceiver); ok {
+	if r, ok := front.(OutputReceiver); ok && !stopped {
 		r.OutputReady()
 	}
 }
@@ -103,19 +119,29 @@ func (p *port) Attach(r Receiver) {
 
 // Write implements Backend.
 func (p *port) Write(b []byte) int {
-	n := len(b)
-	if p.tee != nil {
-		// Both take the same bytes, so what one has no room for waits for both.
-		n = p.tee.reserve(n)
-		if p.main != nil {
-			n = p.main.reserve(n)
-		}
-		p.tee.write(b[:n])
+	switch {
+	case p.tee != nil:
+		return p.writeBoth(b)
+	case p.main != nil:
+		return p.main.write(b)
 	}
+	p.sent.Add(uint64(len(b)))
+	return len(b)
+}
+
+// writeBoth is Write with a tee. Both outputs take the same bytes, so what one
+// has no room for waits for both.
+func (p *port) writeBoth(b []byte) int {
+	p.both.Lock()
+	defer p.both.Unlock()
+	n := p.tee.reserve(len(b))
 	if p.main != nil {
-		return p.main.write(b[:n])
+		n = p.main.reserve(n)
+		p.main.put(b[:n])
+	} else {
+		p.sent.Add(uint64(n))
 	}
-	p.sent.Add(uint64(n))
+	p.tee.put(b[:n])
 	return n
 }
 
@@ -156,11 +182,12 @@ func (p *port) setCarrier(up bool) {
 		return
 	}
 	p.carrier = up
-	if p.main != nil {
-		p.main.setLink(up)
-	}
+	space := p.main != nil && p.main.setLink(up)
 	if c, ok := p.front.(CarrierReceiver); ok {
 		c.Carrier(up)
+	}
+	if r, ok := p.front.(OutputReceiver); ok && space {
+		r.OutputReady()
 	}
 }
 
@@ -233,7 +260,11 @@ func (p *port) shut() error {
 			errs = append(errs, errors.New("reading input cannot be interrupted"))
 		}
 	}
-	errs = append(errs, p.flush())
+	deadline := time.Now().Add(p.flushTime)
+	errs = append(errs, p.flush(deadline))
+	if p.drain != nil {
+		p.drain(deadline)
+	}
 	if p.close != nil {
 		errs = append(errs, p.close())
 	}
@@ -244,7 +275,7 @@ func (p *port) shut() error {
 }
 
 // flush ends the outputs, both against the same deadline.
-func (p *port) flush() error {
+func (p *port) flush(deadline time.Time) error {
 	var outs []*output
 	for _, o := range []*output{p.main, p.tee} {
 		if o != nil {
@@ -252,7 +283,6 @@ func (p *port) flush() error {
 			o.finish()
 		}
 	}
-	deadline := time.Now().Add(flushTime)
 	for _, o := range outs {
 		if !waitFor(o.ended, deadline) {
 			o.abort()
@@ -265,7 +295,7 @@ func (p *port) flush() error {
 			errs = append(errs, errors.New("writing output cannot be interrupted"))
 		}
 		if n := o.left(); n > 0 && o.overflow == blockWhenFull {
-			errs = append(errs, fmt.Errorf("the last %d bytes of output were not taken within %v", n, flushTime))
+			errs = append(errs, fmt.Errorf("the last %d bytes of output were not taken within %v", n, p.flushTime))
 		}
 	}
 	return errors.Join(errs...)

@@ -19,6 +19,29 @@ const (
 	lastClientPoll  = 200 * time.Millisecond
 )
 
+const (
+	// DefaultPatience is PtyOptions.Patience when that is 0. It is less than
+	// the time after which a Linux guest, spinning on its console meanwhile,
+	// takes a processor for locked up (10 s).
+	DefaultPatience = 5 * time.Second
+
+	// Endless is a PtyOptions.Patience without an end.
+	Endless time.Duration = -1
+)
+
+const (
+	// ptyFlushTime is how long Close waits for a client to read.
+	ptyFlushTime = time.Second
+
+	// drainPoll is how often Close looks whether it has.
+	drainPoll = 5 * time.Millisecond
+
+	// drainLooks is how often in a row there must be nothing left to read. The
+	// kernel hands over some 4 KiB at a time, and between two of them a look finds
+	// nothing until the client, which may have lost its processor, goes on.
+	drainLooks = 4
+)
+
 // PtyOptions are the options of OpenPty.
 type PtyOptions struct {
 	Options
@@ -27,15 +50,28 @@ type PtyOptions struct {
 	// who want a name that stays. A link that an earlier machine left there is
 	// replaced; anything else is an error.
 	Link string
+
+	// Patience is how long output waits, once the buffer is full, for a client
+	// that has the terminal open and takes nothing at all. After that the client
+	// counts as absent until it reads on. 0 is DefaultPatience, and Endless is
+	// for guests that only a program of theirs is held up in.
+	Patience time.Duration
 }
 
 // Pty is the back end that offers the guest on a pseudoterminal (type='pty'),
 // for picocom, screen, virsh console and the like.
 //
-// The connection is up while a client has the terminal open. While nobody has,
-// the last 64 KiB of output are kept for the next client, older ones are
-// dropped and counted; a client that does not read is treated alike, so the
-// guest never waits. The terminal is in raw mode when a client opens it.
+// The connection is up while a client has the terminal open. A full buffer then
+// makes the guest wait, so that a slow client loses nothing. One that takes
+// nothing for longer than PtyOptions.Patience, a terminal program that was
+// suspended for instance, does not hold the guest up any more. From then on until
+// it reads, and while there is no client at all, the last 64 KiB are kept, and
+// older output is dropped and counted. The terminal is in raw mode when a client
+// opens it.
+//
+// The kernel throws away what a client has not read when a pty is closed, so
+// Close waits for that, a second at most. What it did not wait for counts as
+// delivered in Stats.
 type Pty struct {
 	port
 	master *os.File // non-blocking
@@ -59,7 +95,20 @@ func OpenPty(opts PtyOptions) (*Pty, error) {
 	p := &Pty{master: master, name: name, link: opts.Link}
 	p.init(opts.Options, false)
 	p.src = ptySource{master}
-	p.main = p.newOutput("writing to "+name, ptySink{master}, dropOldest, false)
+	out := p.outputOptions("writing to "+name, ptySink{master}, dropUnread, false)
+	switch {
+	case opts.Patience == 0:
+		out.patience = DefaultPatience
+	case opts.Patience > 0:
+		out.patience = opts.Patience
+	}
+	out.onStall = func() {
+		p.errs.report("the oldest output is dropped until it reads on",
+			fmt.Errorf("the client of %s has read nothing for %v", name, out.patience))
+	}
+	p.main = newOutput(out)
+	p.flushTime = ptyFlushTime
+	p.drain = p.awaitReader
 	p.run = p.serve
 	p.close = p.release
 	return p, nil
@@ -132,22 +181,87 @@ func (p *Pty) waitClient() bool {
 		case <-p.done:
 			return false
 		}
-		fds := []unix.PollFd{{Events: unix.POLLIN}}
-		var pollErr error
-		err := control(p.master, func(fd int) {
-			fds[0].Fd = int32(fd)
-			_, pollErr = unix.Poll(fds, 0)
-		})
-		if err != nil {
+		switch ev, err := p.events(); {
+		case errors.Is(err, os.ErrClosed):
 			return false
-		}
-		ev := fds[0].Revents
-		if pollErr == nil && (ev&unix.POLLHUP == 0 || ev&unix.POLLIN != 0) {
+		case err == nil && (ev&unix.POLLHUP == 0 || ev&unix.POLLIN != 0):
 			return true
 		}
 		interval = min(2*interval, lastClientPoll)
 		timer.Reset(interval)
 	}
+}
+
+// events polls the master: POLLHUP is there while nobody has the terminal open.
+func (p *Pty) events() (events int16, err error) {
+	ctlErr := control(p.master, func(fd int) { events, err = pollNow(fd, unix.POLLIN) })
+	return events, errors.Join(ctlErr, err)
+}
+
+// pollNow polls a descriptor without waiting.
+func pollNow(fd int, want int16) (events int16, err error) {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: want}}
+	for {
+		if _, err = unix.Poll(fds, 0); err != unix.EINTR {
+			return fds[0].Revents, err
+		}
+	}
+}
+
+// awaitReader waits until the client has read everything, or has left.
+func (p *Pty) awaitReader(deadline time.Time) {
+	late := time.NewTimer(time.Until(deadline))
+	defer late.Stop()
+	tick := time.NewTicker(drainPoll)
+	defer tick.Stop()
+	for empty := 0; ; {
+		if ev, err := p.events(); err != nil || ev&unix.POLLHUP != 0 {
+			return
+		}
+		switch unread, err := p.unread(); {
+		case err != nil:
+			p.errs.report("the last output may be lost", err)
+			return
+		case unread:
+			empty = 0
+		default:
+			empty++
+		}
+		if empty == drainLooks {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-late.C:
+			p.errs.report("the last output is lost", fmt.Errorf("the client of %s has not read it within %v", p.name, ptyFlushTime))
+			return
+		}
+	}
+}
+
+// unread reports whether there is output that the client has yet to read. Only
+// the other end of the pty can tell, which is opened for a moment: while it is
+// open, the master cannot tell whether the client is still there.
+func (p *Pty) unread() (unread bool, err error) {
+	ctlErr := control(p.master, func(fd int) {
+		const flags = unix.O_RDONLY | unix.O_NOCTTY | unix.O_NONBLOCK | unix.O_CLOEXEC
+		peer, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCGPTPEER, flags)
+		if errno != 0 {
+			err = os.NewSyscallError("TIOCGPTPEER", errno)
+			return
+		}
+		defer unix.Close(int(peer))
+		// The poll has the kernel move what is on its way to where it is counted,
+		// but sees no less than a whole line, or as many bytes as the client's
+		// settings make a read wait for.
+		var ev int16
+		n := 0
+		if ev, err = pollNow(int(peer), unix.POLLIN); err == nil {
+			n, err = unix.IoctlGetInt(int(peer), unix.TIOCINQ)
+		}
+		unread = n > 0 || ev&unix.POLLIN != 0
+	})
+	return unread, errors.Join(ctlErr, err)
 }
 
 // release closes the pty and removes the link, if that is still ours.
@@ -172,12 +286,37 @@ func (m ptySource) interrupt() bool { return m.SetReadDeadline(past()) == nil }
 
 func (m ptySink) interrupt() bool { return m.SetWriteDeadline(past()) == nil }
 
-func (m ptySink) Write(p []byte) (int, error) {
-	n, err := m.File.Write(p)
+// Write writes as much as there is room for, once there is any: what a slow
+// client has taken is progress before the rest of p is.
+func (m ptySink) Write(p []byte) (n int, err error) {
+	conn, err := m.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	waitErr := conn.Write(func(fd uintptr) (done bool) {
+		for {
+			switch n, err = unix.Write(int(fd), p); err {
+			case unix.EINTR:
+			case unix.EAGAIN:
+				// A client that leaves wakes us a moment before a write fails, and
+				// then never again, but the poll knows already.
+				if ev, _ := pollNow(int(fd), unix.POLLOUT); ev&unix.POLLHUP == 0 {
+					return false
+				}
+				err = unix.EIO
+				return true
+			default:
+				return true
+			}
+		}
+	})
+	if waitErr != nil {
+		return 0, waitErr
+	}
 	if errors.Is(err, unix.EIO) {
 		err = errNoLink
 	}
-	return n, err
+	return max(n, 0), err
 }
 
 // replaceLink makes path a symbolic link to a pty, in one step.

@@ -8,8 +8,9 @@
 // What the guest sends goes to the back end straight from guest memory. A
 // buffer of which the back end has not taken everything stays with the device
 // until that has room again; the driver then waits, and nothing is lost. That
-// holds for consoles, too: a driver may spin while it waits for its console, so
-// a back end of a console had better take what it is given.
+// holds for consoles, too. A driver may spin while it waits for its console, as
+// Linux does with its interrupts off, so a back end of a console had better not
+// wait for ever: see chardev.PtyOptions.Patience.
 //
 // # Input
 //
