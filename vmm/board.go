@@ -31,7 +31,7 @@ const (
 type board struct {
 	resetters []bus.Resetter
 	pm        *pci.PIIX4PM // nil without
-	chardevs  []Chardev
+	chardevs  []*charDevice
 	disks     []*disk
 	nics      []*nic
 	balloon   *balloon.Device // nil without

@@ -24,16 +24,6 @@ type disk struct {
 	drive  drive
 }
 
-// disk finds a disk by its target.
-func (b *board) disk(target string) *disk {
-	for _, d := range b.disks {
-		if d.name == target {
-			return d
-		}
-	}
-	return nil
-}
-
 // addDisks adds the virtio disks that the domain lists.
 func (m *Machine) addDisks(ctx context.Context) error {
 	for i, d := range m.domain.Devices.Disks {
@@ -60,9 +50,9 @@ func (m *Machine) addDisk(ctx context.Context, d *domcfg.Disk) error {
 	if err != nil {
 		return err
 	}
-	var blockSize int
+	var blockSize, physical int
 	if d.BlockIO != nil {
-		blockSize = int(d.BlockIO.LogicalBlockSize)
+		blockSize, physical = int(d.BlockIO.LogicalBlockSize), int(d.BlockIO.PhysicalBlockSize)
 	}
 	var transport virtioOptions
 	if driver.Discard == "ignore" {
@@ -70,10 +60,13 @@ func (m *Machine) addDisk(ctx context.Context, d *domcfg.Disk) error {
 	}
 	var failed atomic.Bool // until Resume, so that a storm of failures is one pause
 	device, err := blk.New(blk.Options{
-		Backend:     backend,
-		Serial:      d.Serial,
-		Queues:      cmp.Or(int(driver.Queues), min(len(m.cpus), blk.MaxQueues)),
-		BlockSize:   blockSize,
+		Backend:   backend,
+		Serial:    d.Serial,
+		Queues:    cmp.Or(int(driver.Queues), min(len(m.cpus), blk.MaxQueues)),
+		BlockSize: blockSize,
+
+		PhysicalBlockSize: physical,
+
 		Packed:      driver.Packed == domcfg.On,
 		ErrorPolicy: policy,
 		OnError: func(e blk.IOError) {

@@ -77,11 +77,11 @@ func (m *Machine) ChangeMedia(ctx context.Context, target, path string, force bo
 }
 
 func (m *Machine) changeMedia(ctx context.Context, target, path string, force bool) error {
-	d := m.board.disk(target)
-	switch {
-	case d == nil:
-		return errors.New("the machine has no such disk")
-	case d.drive == nil:
+	d, err := m.disk(target)
+	if err != nil {
+		return err
+	}
+	if d.drive == nil {
 		return errors.New("it is a hard disk: only CD-ROM and floppy drives have media that can be changed")
 	}
 	var next block.Backend

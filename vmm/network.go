@@ -7,6 +7,7 @@ import (
 	"github.com/govmm/govmm/domcfg"
 	hostnet "github.com/govmm/govmm/net"
 	"github.com/govmm/govmm/net/vhost"
+	"github.com/govmm/govmm/virtio"
 	virtionet "github.com/govmm/govmm/virtio/net"
 )
 
@@ -19,6 +20,7 @@ const (
 // nic is a network interface of the board.
 type nic struct {
 	alias  string
+	mac    domcfg.MAC
 	tap    *hostnet.Tap
 	device *virtionet.Device
 }
@@ -70,6 +72,7 @@ func (m *Machine) addInterface(i *domcfg.Interface, index int) error {
 		Vhost:      kernel,
 		Memory:     m.ram,
 		TxTimer:    driver.TXMode == "timer",
+		Withhold:   withheld(driver),
 		Clock:      m.clock,
 		Log:        m.named(name),
 	})
@@ -83,7 +86,7 @@ func (m *Machine) addInterface(i *domcfg.Interface, index int) error {
 			return err
 		}
 	}
-	m.board.nics = append(m.board.nics, &nic{alias: name, tap: tap, device: device})
+	m.board.nics = append(m.board.nics, &nic{alias: name, mac: i.MAC, tap: tap, device: device})
 	rom, err := m.nicROM(i, index)
 	if err != nil {
 		return err
@@ -107,4 +110,31 @@ func (m *Machine) openVhost(name string, pairs int) (*vhost.Net, error) {
 	}
 	m.log.Debug("the network interface is served in user space", "reason", err)
 	return nil, nil
+}
+
+// withheld are the offloads that the domain turns off.
+func withheld(d domcfg.InterfaceDriver) (f virtio.Features) {
+	off := func(word domcfg.OnOff, bits virtio.Features) {
+		if !word.Or(true) {
+			f |= bits
+		}
+	}
+	const hostSegments = virtionet.FeatureHostTSO4 | virtionet.FeatureHostTSO6 | virtionet.FeatureHostECN | virtionet.FeatureHostUFO
+	if h := d.Host; h != nil {
+		off(h.CSum, virtionet.FeatureCSUM)
+		off(h.GSO, hostSegments)
+		off(h.TSO4, virtionet.FeatureHostTSO4)
+		off(h.TSO6, virtionet.FeatureHostTSO6)
+		off(h.ECN, virtionet.FeatureHostECN)
+		off(h.UFO, virtionet.FeatureHostUFO)
+		off(h.MrgRxBuf, virtionet.FeatureMrgRxbuf)
+	}
+	if g := d.Guest; g != nil {
+		off(g.CSum, virtionet.FeatureGuestCSUM)
+		off(g.TSO4, virtionet.FeatureGuestTSO4)
+		off(g.TSO6, virtionet.FeatureGuestTSO6)
+		off(g.ECN, virtionet.FeatureGuestECN)
+		off(g.UFO, virtionet.FeatureGuestUFO)
+	}
+	return f
 }

@@ -3,7 +3,7 @@ package vmm
 import (
 	"context"
 	"fmt"
-	"slices"
+	"time"
 
 	"github.com/govmm/govmm/chardev"
 	"github.com/govmm/govmm/devices/serial"
@@ -39,11 +39,25 @@ type Chardev struct {
 	Type string
 	// Path is the file, or the pty that the host chose.
 	Path string
+	// Resizable says that ResizeConsole can tell the guest its size: it is a
+	// virtio console.
+	Resizable bool
+}
+
+// charDevice is a character device of the board.
+type charDevice struct {
+	Chardev
+	backend chardev.Backend
+	resize  func(columns, rows uint16) error // nil unless Resizable
 }
 
 // Chardevs lists the machine's character devices in the order of the XML.
 func (m *Machine) Chardevs() []Chardev {
-	return slices.Clone(m.board.chardevs)
+	list := make([]Chardev, len(m.board.chardevs))
+	for i, c := range m.board.chardevs {
+		list[i] = c.Chardev
+	}
+	return list
 }
 
 // Console is the machine's first console: what "virsh console" would open. ok
@@ -52,7 +66,7 @@ func (m *Machine) Console() (c Chardev, ok bool) {
 	if len(m.board.chardevs) == 0 {
 		return Chardev{}, false
 	}
-	return m.board.chardevs[0], true
+	return m.board.chardevs[0].Chardev, true
 }
 
 // addSerials adds the serial ports that the domain lists. A console of target
@@ -73,14 +87,17 @@ func (m *Machine) addSerial(w *wiring, s *domcfg.Serial, index int) error {
 	}
 	name := fmt.Sprintf("serial%d", index)
 	log := m.named(name)
-	backend, path, err := m.openChardev(&s.CharBackend, chardev.Options{Name: name, Log: log})
+	backend, path, err := m.openChardev(&s.CharBackend, chardev.Options{Name: name, Log: log}, chardev.DefaultPatience)
 	if err != nil {
 		return fmt.Errorf("devices/serial[%d]: %w", index+1, err)
 	}
 	m.closer.add(backend.Close)
 	uart := serial.New(serial.Options{Name: name, Line: w.line(port.irq), Backend: backend, Clock: m.clock, Log: log})
 	m.board.resets(uart)
-	m.board.chardevs = append(m.board.chardevs, Chardev{Alias: name, Type: string(s.Type), Path: path})
+	m.board.chardevs = append(m.board.chardevs, &charDevice{
+		Chardev: Chardev{Alias: name, Type: string(s.Type), Path: path},
+		backend: backend,
+	})
 	if s.Type == domcfg.CharPTY {
 		log.Info("serial port on a pseudo-terminal", "path", path)
 	}
@@ -88,8 +105,8 @@ func (m *Machine) addSerial(w *wiring, s *domcfg.Serial, index int) error {
 }
 
 // openChardev opens the host end that the XML asks for. path is where it can be
-// found, if anywhere.
-func (m *Machine) openChardev(b *domcfg.CharBackend, o chardev.Options) (c chardev.Backend, path string, err error) {
+// found, if anywhere; patience is a pty's with a client that does not read.
+func (m *Machine) openChardev(b *domcfg.CharBackend, o chardev.Options, patience time.Duration) (c chardev.Backend, path string, err error) {
 	switch b.Type {
 	case domcfg.CharNull:
 		return chardev.NewNull(o), "", nil
@@ -100,7 +117,7 @@ func (m *Machine) openChardev(b *domcfg.CharBackend, o chardev.Options) (c chard
 		c, err = chardev.OpenFile(chardev.FileOptions{Options: o, Path: b.SourcePath()})
 		return c, b.SourcePath(), err
 	case domcfg.CharPTY:
-		pty, err := chardev.OpenPty(chardev.PtyOptions{Options: o})
+		pty, err := chardev.OpenPty(chardev.PtyOptions{Options: o, Patience: patience})
 		if err != nil {
 			return nil, "", err
 		}

@@ -29,9 +29,19 @@ func (m *Machine) addVirtioSerial(context.Context) error {
 	return nil
 }
 
-func (m *Machine) addVirtioSerialController(c *domcfg.Controller, ports []console.Port) error {
+// virtioPort is a port of a virtio-serial controller.
+type virtioPort struct {
+	console.Port
+	char *charDevice
+}
+
+func (m *Machine) addVirtioSerialController(c *domcfg.Controller, list []virtioPort) error {
 	name := fmt.Sprintf("virtio-serial%d", *c.Index)
-	slices.SortFunc(ports, func(a, b console.Port) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(list, func(a, b virtioPort) int { return cmp.Compare(a.ID, b.ID) })
+	ports := make([]console.Port, len(list))
+	for i, p := range list {
+		ports[i] = p.Port
+	}
 	device, err := console.New(console.Options{
 		Name:     name,
 		Ports:    ports,
@@ -50,25 +60,43 @@ func (m *Machine) addVirtioSerialController(c *domcfg.Controller, ports []consol
 		transport.vectors = int(*c.Vectors)
 	}
 	m.board.virtioSerials = append(m.board.virtioSerials, device)
+	for _, p := range list {
+		if p.char.Resizable {
+			p.char.resize = func(columns, rows uint16) error { return device.Resize(p.ID, columns, rows) }
+		}
+	}
 	return m.addVirtio(name, c.Address, device, transport)
 }
 
 // virtioPorts opens the host ends of all virtio consoles and channels, by the
 // index of their controller.
-func (m *Machine) virtioPorts() (map[uint][]console.Port, error) {
-	ports := make(map[uint][]console.Port)
+func (m *Machine) virtioPorts() (map[uint][]virtioPort, error) {
+	ports := make(map[uint][]virtioPort)
 	add := func(name string, b *domcfg.CharBackend, at *domcfg.Address, p console.Port) error {
 		if at == nil || at.Serial.Port == nil {
 			return fmt.Errorf("it has no port of a virtio-serial controller")
 		}
-		backend, path, err := m.openChardev(b, chardev.Options{Name: name, Log: m.named(name)})
+		// A driver may spin until its console has taken what it sends. Of a channel,
+		// a program of the guest waits, for a host program that needs every byte.
+		patience := chardev.Endless
+		if p.Console {
+			patience = chardev.DefaultPatience
+		}
+		backend, path, err := m.openChardev(b, chardev.Options{Name: name, Log: m.named(name)}, patience)
 		if err != nil {
 			return err
 		}
 		m.closer.add(backend.Close)
-		m.board.chardevs = append(m.board.chardevs, Chardev{Alias: name, Type: string(b.Type), Path: path})
+		char := &charDevice{
+			Chardev: Chardev{Alias: name, Type: string(b.Type), Path: path, Resizable: p.Console},
+			backend: backend,
+		}
+		m.board.chardevs = append(m.board.chardevs, char)
+		if b.Type == domcfg.CharPTY {
+			m.named(name).Info("virtio port on a pseudo-terminal", "path", path)
+		}
 		p.ID, p.Backend = uint32(*at.Serial.Port), backend
-		ports[at.Serial.Controller] = append(ports[at.Serial.Controller], p)
+		ports[at.Serial.Controller] = append(ports[at.Serial.Controller], virtioPort{p, char})
 		return nil
 	}
 	for i, c := range m.domain.Devices.Consoles {

@@ -18,8 +18,9 @@ import (
 const escapeByte = 0x1d
 
 // joinConsole makes standard input and output the host end of the machine's
-// first console if that is a pty, unless a device of type stdio has them
-// already. It reports whether the machine uses them now.
+// first console, be it a serial port or a virtio console, if that is a pty, unless
+// a device of type stdio has them already. It reports whether the machine uses
+// them now.
 //
 // A pty in between would add nothing but the loss of what the guest prints last:
 // a pty forgets what its reader has not taken yet when the other end closes.
@@ -27,16 +28,28 @@ func joinConsole(d *domcfg.Domain) (joined bool, err error) {
 	if err := d.SetDefaults(rand.Reader); err != nil {
 		return false, err
 	}
-	serials := d.Devices.Serials
-	for _, s := range serials {
-		if s.Type == domcfg.CharStdio {
+	var all []*domcfg.CharBackend // the consoles first, in their order
+	for _, s := range d.Devices.Serials {
+		all = append(all, &s.CharBackend)
+	}
+	for _, c := range d.Devices.Consoles {
+		if !c.IsSerial() { // else it is the first serial port
+			all = append(all, &c.CharBackend)
+		}
+	}
+	consoles := len(all)
+	for _, c := range d.Devices.Channels {
+		all = append(all, &c.CharBackend)
+	}
+	for _, b := range all {
+		if b.Type == domcfg.CharStdio {
 			return true, nil
 		}
 	}
-	if len(serials) == 0 || serials[0].Type != domcfg.CharPTY {
+	if consoles == 0 || all[0].Type != domcfg.CharPTY {
 		return false, nil
 	}
-	serials[0].Type = domcfg.CharStdio
+	all[0].Type = domcfg.CharStdio
 	return true, nil
 }
 

@@ -31,7 +31,8 @@ A device of type stdio, or else the machine's first console if it is of type
 pty, is joined to standard input and output. A terminal is in raw mode
 meanwhile: Ctrl-C goes to the guest. Leave with ^] (Ctrl and the closing
 bracket), which stops the machine at once. With --console=none a pty stays a
-pty, whose path --log-level=info tells.
+pty, whose path --log-level=info tells. A virtio console that is shown on a
+terminal has the terminal's size.
 
 SIGTERM, SIGINT, SIGQUIT and SIGHUP stop the machine at once too. The terminal
 is always put back as it was.
@@ -99,6 +100,7 @@ func (a *app) runMachine(parent context.Context, j *judgement, useConsole bool, 
 	if err := con.start(func() { stop(&stopError{unix.SIGINT, "stopped by ^]"}) }); err != nil {
 		return err
 	}
+	defer followSize(ctx, m, shownConsole(m), a.stdout, options.Log)()
 	go trimProgram(options.Log)
 	exit, err := m.Run(ctx)
 	closeErr := m.Close()

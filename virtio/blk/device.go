@@ -53,6 +53,9 @@ type Options struct {
 	// power of 2 from 512 to 64 KiB. 0 stands for 512, which is what the
 	// partition table of most images counts in.
 	BlockSize int
+	// PhysicalBlockSize is the unit in bytes in which the driver is told the disk
+	// writes, a power of 2 from BlockSize to 16 MiB. 0 stands for the back end's.
+	PhysicalBlockSize int
 	// Packed offers packed virtqueues (VIRTIO_F_RING_PACKED).
 	Packed bool
 
@@ -144,6 +147,9 @@ func New(o Options) (*Device, error) {
 	if b, ok := o.Backend.(block.Briefer); ok {
 		d.attends = b.Brief()
 	}
+	if o.PhysicalBlockSize != 0 {
+		d.topology.PhysicalBlockSize = o.PhysicalBlockSize
+	}
 	copy(d.serial[:], o.Serial)
 	d.cache.init(o.Backend, o.Log)
 	d.capacity.Store(o.Backend.Size())
@@ -161,6 +167,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("queue size %d is not a power of 2 from %d to %d", size, MinQueueSize, MaxQueueSize)
 	case o.BlockSize < block.SectorSize || o.BlockSize > maxBlockSize || !powerOf2(o.BlockSize):
 		return fmt.Errorf("block size %d is not a power of 2 from %d to %d", o.BlockSize, block.SectorSize, maxBlockSize)
+	case o.PhysicalBlockSize != 0 && (o.PhysicalBlockSize < o.BlockSize || o.PhysicalBlockSize > maxPhysicalBlock || !powerOf2(o.PhysicalBlockSize)):
+		return fmt.Errorf("physical block size %d is not a power of 2 from %d to %d", o.PhysicalBlockSize, o.BlockSize, maxPhysicalBlock)
 	case o.ErrorPolicy > PolicyReport:
 		return fmt.Errorf("unknown error policy %d", o.ErrorPolicy)
 	case o.OnError == nil && (o.ErrorPolicy == PolicyEnospace || o.ErrorPolicy == PolicyStop):
@@ -169,8 +177,11 @@ func (o *Options) check() error {
 	return nil
 }
 
-// maxBlockSize is the largest logical block size, in bytes.
-const maxBlockSize = 64 << 10
+// The largest logical and physical block sizes, in bytes.
+const (
+	maxBlockSize     = 64 << 10
+	maxPhysicalBlock = 16 << 20
+)
 
 // Close resets the device and lets go of the back end.
 func (d *Device) Close() {

@@ -469,3 +469,24 @@ func TestNoGoroutineLeft(t *testing.T) {
 		runtime.Gosched()
 	}
 }
+
+// A physical block size that was asked for takes the place of the disk's own.
+func TestPhysicalBlockSize(t *testing.T) {
+	disk := blocktest.NewMemory(make([]byte, 1<<20), false)
+	defer disk.Close()
+	for size, exponent := range map[int]byte{0: 0, 512: 0, 4096: 3, 65536: 7} {
+		d, err := New(Options{Backend: shaped{disk, block.Topology{PhysicalBlockSize: 512}}, PhysicalBlockSize: size, ErrorPolicy: PolicyReport})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := config(d)[24]; got != exponent {
+			t.Errorf("%d bytes are shown as 2^%d blocks, want 2^%d", size, got, exponent)
+		}
+		d.Close()
+	}
+	for _, bad := range []int{-1, 256, 1000, 32 << 20} {
+		if _, err := New(Options{Backend: disk, PhysicalBlockSize: bad, ErrorPolicy: PolicyReport}); err == nil {
+			t.Errorf("a physical block size of %d is taken", bad)
+		}
+	}
+}

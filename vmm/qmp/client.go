@@ -79,6 +79,9 @@ func (c *Client) Execute(ctx context.Context, command string, arguments, result 
 
 // bounded ends f's reading and writing when ctx is done.
 func (c *Client) bounded(ctx context.Context, f func() error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	err := f()

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	goqemu "github.com/digitalocean/go-qemu/qmp"
@@ -115,17 +116,19 @@ func TestClient(t *testing.T) {
 
 // A server that is not one of QMP, or says nothing.
 func TestClientRefuses(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-	defer cancel()
 	for text, want := range map[string]string{
 		`{"hello":1}`: "not one of QMP", "SSH-2.0\n": "no greeting", "": "no greeting: context deadline exceeded",
 	} {
-		ours, theirs := net.Pipe()
-		go func() { _, _ = theirs.Write([]byte(text)) }()
-		if _, err := NewClient(ctx, ours); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v", text, err)
-		}
-		theirs.Close()
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			ours, theirs := net.Pipe()
+			defer theirs.Close()
+			go func() { _, _ = theirs.Write([]byte(text)) }()
+			if _, err := NewClient(ctx, ours); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%q: %v", text, err)
+			}
+		})
 	}
 }
 

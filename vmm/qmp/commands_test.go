@@ -104,8 +104,8 @@ func TestCommands(t *testing.T) {
 		t.Run(test.command, func(t *testing.T) {
 			r := newRig(t)
 			defer r.close()
-			s, _ := r.connect()
-			s.ask(`{"execute":"qmp_capabilities"}`)
+			s := r.open()
+			defer s.conn.Close()
 			s.send(`{"id":{"a":[1, null]},"execute":` + test.command + `}`)
 			got := s.read()
 			for strings.HasPrefix(got, `{"event"`) {

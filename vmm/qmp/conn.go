@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -14,7 +13,7 @@ type client struct {
 	server     *Server
 	conn       net.Conn
 	out        *outbox
-	negotiated atomic.Bool // commands are carried out, and events reported
+	negotiated bool // commands are carried out, and events reported
 }
 
 // serve speaks to the client until the connection is at its end.
@@ -83,8 +82,12 @@ func (c *client) handle(text []byte) {
 		c.answer(failure{errorOf(err), r.id})
 		return
 	}
+	if !c.negotiated { // it was qmp_capabilities
+		c.negotiated = true
+		c.out.answerAndOpen(encode(success{result, r.id}))
+		return
+	}
 	c.answer(success{result, r.id})
-	c.negotiated.Store(true) // qmp_capabilities or, being so already, another one
 	if after := c.server.commands[r.execute].after; after != nil {
 		after(c.server)
 	}
@@ -93,9 +96,9 @@ func (c *client) handle(text []byte) {
 func (c *client) execute(ctx context.Context, r *request) (any, error) {
 	negotiates := r.execute == capabilitiesCommand
 	switch {
-	case negotiates && c.negotiated.Load():
+	case negotiates && c.negotiated:
 		return nil, &Error{ClassCommandNotFound, "capabilities have been negotiated"}
-	case !negotiates && !c.negotiated.Load():
+	case !negotiates && !c.negotiated:
 		return nil, &Error{ClassCommandNotFound, "capabilities must be negotiated first, with '" + capabilitiesCommand + "'"}
 	}
 	cmd, ok := c.server.commands[r.execute]
@@ -106,10 +109,10 @@ func (c *client) execute(ctx context.Context, r *request) (any, error) {
 	return cmd.run(c.server, ctx, &r.arguments)
 }
 
-// event reports an event to a client that has got so far. One that does not
-// listen is cut off.
+// event reports an event to a client that has got so far. One that does not read
+// is cut off.
 func (c *client) event(message []byte) {
-	if c.negotiated.Load() && !c.out.event(message) {
+	if !c.out.event(message) {
 		c.server.log.Warn("a client does not read its messages, and is cut off")
 		c.out.giveUp()
 		_ = c.conn.Close() // ends what the client's goroutines wait for

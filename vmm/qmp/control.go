@@ -98,12 +98,14 @@ func (s *Server) queryCPUs(_ context.Context, a *arguments) (any, error) {
 		Target   string `json:"target"`
 	}
 	list := make([]info, s.domain.VCPU.Count)
+	var threads []int
+	if r, ok := s.machine.(threadReporter); ok {
+		threads = r.VCPUThreads()
+	}
 	for i := range list {
 		list[i] = info{Index: i, QOMPath: fmt.Sprintf("/machine/vcpu[%d]", i), Target: "x86_64"}
-	}
-	if r, ok := s.machine.(threadReporter); ok {
-		for i, tid := range r.VCPUThreads() {
-			list[i].ThreadID = tid
+		if i < len(threads) {
+			list[i].ThreadID = threads[i]
 		}
 	}
 	return list, a.done()

@@ -15,6 +15,7 @@ type outbox struct {
 	mu       sync.Mutex
 	changed  sync.Cond
 	waiting  []byte
+	open     bool // for events, which begin after a certain answer
 	finished bool // nothing more comes
 	broken   bool // nothing can be sent any more
 }
@@ -35,10 +36,21 @@ func (b *outbox) answer(message []byte) {
 	b.add(message)
 }
 
+// answerAndOpen adds the answer after which events begin.
+func (b *outbox) answerAndOpen(message []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.add(message)
+	b.open = true
+}
+
 // event adds a message at once, or reports that there is no room for it.
 func (b *outbox) event(message []byte) (ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !b.open {
+		return true
+	}
 	if len(b.waiting)+len(message) > maxWaiting {
 		return false
 	}

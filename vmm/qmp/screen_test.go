@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"image/png"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,5 +80,6 @@ func TestScreendumpToFIFO(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.send(dump)
+	go func() { _, _ = io.Copy(io.Discard, s.from) }()
 	r.close() // comes to its end
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/govmm/govmm/domcfg"
 	"github.com/govmm/govmm/vmm"
 )
@@ -50,6 +52,9 @@ const (
 	maxClients = 32
 	// flushTime is what clients have to take their last messages.
 	flushTime = time.Second
+	// acceptRetry is how long new clients wait when the host lacks descriptors or
+	// memory for them.
+	acceptRetry = 100 * time.Millisecond
 	// eventBuffer is how many events of the machine may wait. They wait for
 	// nothing but this package's own work.
 	eventBuffer = 256
@@ -123,6 +128,14 @@ func (s *Server) Serve(l net.Listener) error {
 			s.ServeConn(conn)
 			continue
 		}
+		if passes(err) && s.context.Err() == nil {
+			s.log.Warn("clients have to wait", "error", err)
+			select {
+			case <-time.After(acceptRetry):
+			case <-s.context.Done():
+			}
+			continue
+		}
 		s.mu.Lock()
 		delete(s.listeners, l)
 		closed := s.closed
@@ -132,6 +145,17 @@ func (s *Server) Serve(l net.Listener) error {
 		}
 		return err
 	}
+}
+
+// passes reports whether accepting fails for want of something that others may
+// give back, or because of one client alone.
+func passes(err error) bool {
+	for _, e := range []error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.ECONNABORTED} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // ServeConn serves one more client, until it or the server is closed. It returns

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/govmm/govmm/vmm"
 )
@@ -223,4 +226,31 @@ func TestHalfClosed(t *testing.T) {
 	if err := <-served; err != nil {
 		t.Error(err)
 	}
+}
+
+// starved is a listener that has no descriptors left for some clients, and one
+// that fails for good after the last.
+type starved struct {
+	net.Listener
+	errors []error
+}
+
+func (l *starved) Accept() (net.Conn, error) {
+	err := l.errors[0]
+	l.errors = l.errors[1:]
+	return nil, err
+}
+
+func (l *starved) Close() error { return nil }
+
+func TestAcceptErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.close()
+		l := &starved{errors: []error{unix.EMFILE, &net.OpError{Op: "accept", Err: unix.ENFILE}, unix.EBADF}}
+		start := time.Now()
+		if err := r.server.Serve(l); err != unix.EBADF || time.Since(start) != 2*acceptRetry {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	})
 }

@@ -94,7 +94,8 @@ func Create(root, name string) (_ *Dir, err error) {
 	defer unlock()
 
 	path := filepath.Join(root, name)
-	switch pid, running, err := judge(path); {
+	pid, running, err := judge(path)
+	switch {
 	case running:
 		return nil, &RunningError{name, pid}
 	case err == nil:
