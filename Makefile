@@ -19,7 +19,8 @@ BUILD := build
 export CGO_ENABLED := 0
 
 # What Go does not bring along: the tests' compilers and peers.
-PACKAGES := gcc binutils libc6-dev acpica-tools qemu-system-x86 qemu-utils seabios busybox-static e2fsprogs
+PACKAGES := gcc binutils libc6-dev acpica-tools qemu-system-x86 qemu-utils seabios busybox-static e2fsprogs \
+	dmidecode grub-pc-bin grub-common isolinux syslinux-common xorriso memtest86+ ipxe-qemu debootstrap wget
 IMAGES := /var/lib/govmm/examples
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -56,7 +57,7 @@ race: deps
 	CGO_ENABLED=1 $(SUM) -race -short $$($(GO) list ./... | grep -v -e /tests/ -e /cmd/)
 
 check: deps vet
-	$(SUM) -short $$($(GO) list ./... | grep -v -e /tests/testhost -e /tests/integration)
+	$(SUM) -short $$($(GO) list ./... | grep -v -e /tests/testhost -e /tests/integration -e /tests/firmware -e /tests/bootmedia)
 
 # Stock kernels, in the test host where this host's KVM cannot run them. An
 # emulated host stalls a guest now and then (about one boot in 150), and a stock
