@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/govmm/govmm/boot"
 	"github.com/govmm/govmm/boot/acpi"
 	"github.com/govmm/govmm/boot/firmware"
+	"github.com/govmm/govmm/devices/bus"
 	"github.com/govmm/govmm/devices/fwcfg"
 	"github.com/govmm/govmm/devices/pci"
 	"github.com/govmm/govmm/devices/vga"
@@ -32,8 +34,8 @@ func (m *Machine) openFirmware() error {
 		if path, err = firmware.Find(hostFiles(), firmware.BIOS); err != nil {
 			return fmt.Errorf("os: there is no kernel, so the guest boots through firmware: %w", err)
 		}
-		path = "/" + strings.TrimPrefix(path, "/")
 	}
+	path = filepath.Clean("/" + path)
 	image, err := firmware.Load(hostFiles(), path)
 	if e := (*fs.PathError)(nil); errors.As(err, &e) {
 		return fmt.Errorf("os/loader: %s: %w", path, e.Err) // an fs.FS has no slash in front
@@ -67,7 +69,7 @@ func (m *Machine) mapFirmware() error {
 	shadowed := min(len(rom.Host), firmware.ShadowMax)
 	m.boot.shadow = &shadow{
 		slots: m.slots, mmio: m.mmio, ram: ram, rom: rom.Host[len(rom.Host)-shadowed:],
-		fail: m.slotFailed,
+		fail: m.slotFailed, log: bus.NewGuestLog(m.log, "shadow memory"),
 	}
 	return nil
 }
@@ -243,7 +245,7 @@ func (m *Machine) addVGA(v *domcfg.Video) error {
 		return fmt.Errorf("its BIOS: %w (package seabios)", err)
 	}
 	const name = "video0"
-	framebuffer := &window{slots: m.slots, fail: func(err error) { m.named(name).Warn("the framebuffer is not mapped", "error", err) }}
+	framebuffer := &window{slots: m.slots, log: bus.NewGuestLog(m.log, name)}
 	adapter, err := vga.New(vga.Options{
 		Name: name, VRAM: v.Model.VRAMBytes(), ROM: rom, Clock: m.clock, FramebufferMoved: framebuffer.move,
 	})

@@ -21,6 +21,7 @@ type shadow struct {
 	ram   []byte // of the whole area
 	rom   []byte // the firmware's end, which ends where the area does
 	fail  func(error)
+	log   *bus.GuestLog
 
 	areas []shadowArea
 }
@@ -77,11 +78,11 @@ func (s *shadow) place(w pci.ShadowArea) shadowArea {
 		a.slot, a.mapped = slot, true
 	}
 	if w.WriteRAM && w.Read != pci.ShadowRAM {
-		if err := s.mmio.Add(w.GPA, w.Size, "RAM behind the firmware", writeThrough(ram)); err != nil {
-			s.fail(err)
-			return a
+		err := s.mmio.Add(w.GPA, w.Size, "RAM behind the firmware", writeThrough(ram))
+		if err != nil && s.log.Allow() {
+			s.log.Warn("writes are lost, as the guest put a device where they would go", "error", err)
 		}
-		a.bus = true
+		a.bus = err == nil
 	}
 	return a
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/govmm/govmm/devices/bus"
 	"github.com/govmm/govmm/kvm"
 )
 
@@ -52,7 +53,7 @@ func (s *slots) remove(n uint32) error {
 type window struct {
 	slots *slots
 	host  []byte
-	fail  func(error)
+	log   *bus.GuestLog
 
 	mu     sync.Mutex
 	slot   uint32
@@ -66,7 +67,7 @@ func (w *window) move(base uint64, mapped bool) {
 	if w.mapped {
 		w.mapped = false
 		if err := w.slots.remove(w.slot); err != nil {
-			w.fail(err)
+			w.complain(err)
 			return
 		}
 	}
@@ -75,8 +76,14 @@ func (w *window) move(base uint64, mapped bool) {
 	}
 	slot, err := w.slots.add(base, w.host, 0)
 	if err != nil {
-		w.fail(err) // the guest put it over its RAM, say
+		w.complain(err) // the guest put it over its RAM, say
 		return
 	}
 	w.slot, w.mapped = slot, true
+}
+
+func (w *window) complain(err error) {
+	if w.log.Allow() {
+		w.log.Warn("device memory is not mapped: accesses to it are slow", "error", err)
+	}
 }
