@@ -70,7 +70,7 @@ func (m *Machine) addDisk(ctx context.Context, d *domcfg.Disk) error {
 		Packed:      driver.Packed == domcfg.On,
 		ErrorPolicy: policy,
 		OnError: func(e blk.IOError) {
-			m.events.publish(Event{Kind: EventIOError, Device: name, Err: e.Err})
+			m.events.publish(Event{Kind: EventIOError, Device: name, Err: e.Err, Write: e.Op != block.Read})
 			if e.Action == blk.Stop && !failed.Swap(true) {
 				m.requestPause(fmt.Errorf("disk %s: %w", name, e.Err))
 			}

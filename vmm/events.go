@@ -82,6 +82,8 @@ type Event struct {
 	Err    error  // with EventIOError, and with EventPaused when it was not asked for
 	// Open tells which way the tray of EventTray went.
 	Open bool
+	// Write tells of EventIOError whether the request was to change the disk.
+	Write bool
 }
 
 // eventHub hands events to any number of subscribers, each with a queue of its

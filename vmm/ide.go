@@ -78,7 +78,7 @@ func (m *Machine) ideDrive(ctx context.Context, d *domcfg.Disk, failed *atomic.B
 	}
 	name := d.Target.Dev
 	report := ide.ErrorOptions{Policy: policy, OnError: func(e ide.IOError) {
-		m.events.publish(Event{Kind: EventIOError, Device: name, Err: e.Err})
+		m.events.publish(Event{Kind: EventIOError, Device: name, Err: e.Err, Write: e.Op != block.Read})
 		if e.Action == ide.Stop && !failed.Swap(true) {
 			m.requestPause(fmt.Errorf("disk %s: %w", name, e.Err))
 		}

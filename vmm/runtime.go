@@ -157,3 +157,24 @@ func (m *Machine) change(ctx context.Context, f func() error) error {
 	}
 	return f()
 }
+
+// VCPUThreads are the host's threads that run the vCPUs, 0 for one that does not
+// run.
+func (m *Machine) VCPUThreads() []int {
+	threads := make([]int, len(m.cpus))
+	for i, v := range m.cpus {
+		threads[i] = int(v.tid.Load())
+	}
+	return threads
+}
+
+// TrayLocked reports whether the guest keeps the tray of a CD-ROM drive, named
+// by its target, closed.
+func (m *Machine) TrayLocked(target string) bool {
+	d, err := m.disk(target)
+	if err != nil {
+		return false
+	}
+	c, ok := d.drive.(*cdromDrive)
+	return ok && c.Media().Locked
+}

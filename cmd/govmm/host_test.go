@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/govmm/govmm/vmm/statedir"
 )
 
 // What the host does not give is said in one line that names it.
@@ -186,6 +188,7 @@ func prepareAsNobody(t *testing.T, m machine, mode uint32) (p *process, device s
 	xml, device := filepath.Join(dir, "vm.xml"), filepath.Join(dir, "kvm")
 	if err := errors.Join(
 		os.Chmod(dir, 0o755),
+		os.Chown(dir, 65534, 65534),
 		os.WriteFile(xml, []byte(m.xml()), 0o644),
 		unix.Mknod(device, unix.S_IFCHR, int(unix.Mkdev(10, 232))), // as misc.h has it
 		os.Chmod(device, os.FileMode(mode)),
@@ -194,6 +197,7 @@ func prepareAsNobody(t *testing.T, m machine, mode uint32) (p *process, device s
 	}
 	p = prepare(t, "run", "--device="+device, xml)
 	p.Dir = dir
+	p.Env = append(os.Environ(), statedir.RootVariable+"="+filepath.Join(dir, "run"))
 	p.SysProcAttr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
 	return p, device
 }

@@ -72,6 +72,7 @@ type app struct {
 	stderr        *screen
 	logging       logFlags
 	log           *slog.Logger // as the flags say
+	control       control      // of the machine that runs here
 }
 
 func (a *app) rootCommand() *cobra.Command {
@@ -81,6 +82,7 @@ func (a *app) rootCommand() *cobra.Command {
 		Long: `govmm reads a libvirt domain XML file, builds that machine and runs it on
 Linux KVM. It needs neither libvirtd nor QEMU.`,
 		Example: `  govmm run vm.xml         run the machine, its console on this terminal
+  govmm list               the machines that run
   govmm validate *.xml     judge files without running them
   govmm dumpxml vm.xml     the file as govmm understands it
   govmm check              what this host can do`,
@@ -97,6 +99,10 @@ Linux KVM. It needs neither libvirtd nor QEMU.`,
 	a.logging.register(root)
 	root.AddCommand(
 		a.runCommand(),
+		a.listCommand(),
+		a.screenshotCommand(),
+		a.sendKeyCommand(),
+		a.changeMediaCommand(),
 		a.validateCommand(),
 		a.dumpxmlCommand(),
 		a.checkCommand(),

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/govmm/govmm/tests/guest"
+	"github.com/govmm/govmm/vmm/statedir"
 )
 
 // patient bounds every wait of these tests: none comes near it, except a test
@@ -47,6 +48,10 @@ func buildAndRun(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(dir)
 	if err := os.Chmod(dir, 0o755); err != nil { // another user runs it too
+		return 0, err
+	}
+	// Machines of these tests and of others on this host may have the same names.
+	if err := os.Setenv(statedir.RootVariable, filepath.Join(dir, "run")); err != nil {
 		return 0, err
 	}
 	built.govmm = filepath.Join(dir, "govmm")

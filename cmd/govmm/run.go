@@ -20,6 +20,7 @@ const (
 func (a *app) runCommand() *cobra.Command {
 	consoles := []string{consoleTerminal, consoleNone}
 	var console string
+	var noControl bool
 	var options vmm.Options
 	cmd := &cobra.Command{
 		Use:   "run FILE",
@@ -34,11 +35,17 @@ bracket), which stops the machine at once. With --console=none a pty stays a
 pty, whose path --log-level=info tells. A virtio console that is shown on a
 terminal has the terminal's size.
 
+While the machine runs, other commands (list, screenshot, ...) and clients of
+QEMU's machine protocol can control it by a socket in its state directory,
+/run/govmm/NAME or $XDG_RUNTIME_DIR/govmm/NAME, and a domain of the same name
+is not run again. --no-control does without both.
+
 SIGTERM, SIGINT, SIGQUIT and SIGHUP stop the machine at once too. The terminal
 is always put back as it was.
 
 The exit code is
-  0  the guest powered off, or was reset and on_reboot is destroy
+  0  the guest powered off, or was reset and on_reboot is destroy, or the
+     machine was ended through its control socket
   1  wrong usage, or a file of the host could not be used
   2  the XML is not a valid domain
   3  a valid domain that this version cannot run
@@ -59,6 +66,12 @@ and 128 plus the number of the signal that stopped the machine (130 after ^]).`,
 				return err
 			}
 			options.Log = a.log
+			if !noControl {
+				if err := a.control.open(j.domain.Name, a.log); err != nil {
+					return err
+				}
+				defer a.control.close()
+			}
 			return a.runMachine(c.Context(), j, console == consoleTerminal, options)
 		},
 	}
@@ -66,6 +79,7 @@ and 128 plus the number of the signal that stopped the machine (130 after ^]).`,
 	flags.StringVar(&console, "console", consoleTerminal, "where the console goes: tty (standard input and output), none")
 	flags.StringVar(&options.Device, "device", "/dev/kvm", "KVM device to use")
 	flags.BoolVar(&options.DebugExit, "debug-exit", false, "give the guest a port (0xf4) that ends the machine, for test kernels")
+	flags.BoolVar(&noControl, "no-control", false, "no control socket, and the domain may run several times at once")
 	complete(cmd, "console", consoles)
 	return cmd
 }
@@ -102,16 +116,18 @@ func (a *app) runMachine(parent context.Context, j *judgement, useConsole bool, 
 	}
 	defer followSize(ctx, m, shownConsole(m), a.stdout, options.Log)()
 	go trimProgram(options.Log)
+	a.control.serve(m, j.domain)
 	exit, err := m.Run(ctx)
+	a.control.end()
 	closeErr := m.Close()
 	con.close() // what is said from here on, a cooked terminal shows
 	if closeErr != nil {
 		options.Log.Error("the machine was not taken down cleanly", "error", closeErr)
 	}
-	if err != nil || exit.Cause == vmm.CauseStopped {
+	if err != nil || ctx.Err() != nil && exit.Cause == vmm.CauseStopped {
 		return ended(ctx, err)
 	}
-	return verdictOf(exit)
+	return verdictOf(exit) // the other way to be stopped is "quit", as good as any end
 }
 
 // ended is the error of a machine that could not be made or run, or that a

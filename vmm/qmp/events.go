@@ -109,10 +109,11 @@ type (
 		Action string `json:"action"`
 	}
 	ioErrorData struct {
-		Device  string `json:"device"`
-		Action  string `json:"action"`
-		NoSpace bool   `json:"nospace"`
-		Reason  string `json:"reason"`
+		Device    string `json:"device"`
+		Operation string `json:"operation"`
+		Action    string `json:"action"`
+		NoSpace   bool   `json:"nospace"`
+		Reason    string `json:"reason"`
 	}
 	trayData struct {
 		Device string `json:"device"`
@@ -143,7 +144,7 @@ func (s *Server) translate(e vmm.Event) (message *event, key string) {
 		message.Event, message.Data = "GUEST_PANICKED", panicData{s.panicAction()}
 	case vmm.EventIOError:
 		message.Event, key = "BLOCK_IO_ERROR", "BLOCK_IO_ERROR "+e.Device
-		message.Data = ioErrorData{e.Device, s.ioErrorAction(e), errors.Is(e.Err, unix.ENOSPC), e.Err.Error()}
+		message.Data = ioErrorData{e.Device, operationOf(e), s.ioErrorAction(e), errors.Is(e.Err, unix.ENOSPC), e.Err.Error()}
 	case vmm.EventTray:
 		message.Event, message.Data = "DEVICE_TRAY_MOVED", trayData{e.Device, e.Device, e.Open}
 	case vmm.EventBalloon:
@@ -153,6 +154,14 @@ func (s *Server) translate(e vmm.Event) (message *event, key string) {
 		return nil, ""
 	}
 	return message, key
+}
+
+// operationOf is a failed request as an IoOperationType.
+func operationOf(e vmm.Event) string {
+	if e.Write {
+		return "write"
+	}
+	return "read"
 }
 
 // causeOf is an exit as a ShutdownCause. host is that of the program.

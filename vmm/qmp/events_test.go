@@ -35,11 +35,11 @@ func TestEvents(t *testing.T) {
 			`"DEVICE_TRAY_MOVED","data":{"device":"hdc","id":"hdc","tray-open":true}`},
 		{vmm.Event{Kind: vmm.EventBalloon, Memory: 4096}, `"BALLOON_CHANGE","data":{"actual":4096}`},
 		{vmm.Event{Kind: vmm.EventIOError, Device: "vda", Err: errors.New("bad sector")},
-			`"BLOCK_IO_ERROR","data":{"device":"vda","action":"stop","nospace":false,"reason":"bad sector"}`},
+			`"BLOCK_IO_ERROR","data":{"device":"vda","operation":"read","action":"stop","nospace":false,"reason":"bad sector"}`},
 		{vmm.Event{Kind: vmm.EventIOError, Device: "fda", Err: errors.New("bad sector")},
-			`"BLOCK_IO_ERROR","data":{"device":"fda","action":"report","nospace":false,"reason":"bad sector"}`},
-		{vmm.Event{Kind: vmm.EventIOError, Device: "fda", Err: full},
-			`"BLOCK_IO_ERROR","data":{"device":"fda","action":"stop","nospace":true,"reason":"/images/vda.img: ` + unix.ENOSPC.Error() + `"}`},
+			`"BLOCK_IO_ERROR","data":{"device":"fda","operation":"read","action":"report","nospace":false,"reason":"bad sector"}`},
+		{vmm.Event{Kind: vmm.EventIOError, Device: "fda", Err: full, Write: true},
+			`"BLOCK_IO_ERROR","data":{"device":"fda","operation":"write","action":"stop","nospace":true,"reason":"/images/vda.img: ` + unix.ENOSPC.Error() + `"}`},
 	} {
 		r := newRig(t)
 		s := r.open()
