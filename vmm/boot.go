@@ -25,7 +25,6 @@ type bootFiles struct {
 
 	kernel, initrd boot.Image
 	firmware       *firmware.Image // nil: the guest is started in the kernel
-	rom            memory.Region   // with the firmware in it
 	shadow         *shadow
 }
 

@@ -54,7 +54,7 @@ A machine has a screen if its domain has a <video> device.`,
 func (r *remote) text(ctx context.Context) ([]byte, error) {
 	var answer struct{ Text string }
 	err := r.client.Execute(ctx, "__com.github.govmm_screen-text", nil, &answer)
-	return []byte(answer.Text), err
+	return []byte(answer.Text + "\n"), err
 }
 
 // picture returns the machine's screen as a PNG. The machine writes it to a file;

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/govmm/govmm/boot/payload"
+	"github.com/govmm/govmm/tests/bootmedia"
 	"github.com/govmm/govmm/tests/initramfs"
 	"github.com/govmm/govmm/tests/testhost/host"
 )
@@ -26,6 +27,8 @@ const (
 	cloudShell   = "cloud-shell.img"  // program shellinit, the same modules
 	cloudVirtio  = "cloud-virtio.img" // program testinit, the cloud kernel's virtio drivers
 	genericTest  = "generic-test.img"
+	genericIDE   = "generic-ide.img"     // program testinit, drivers of IDE and floppy drives
+	cloudSMBIOS  = "cloud-smbios.img"    // program shellinit, and dmidecode
 	cloudVmlinux = "cloud-vmlinux"       // unpacked, with the PVH note
 	plainVmlinux = "cloud-vmlinux-plain" // the same without notes
 )
@@ -74,6 +77,9 @@ func buildAssets(ctx context.Context, dir string) error {
 	if err := buildImages(ctx, dir, cloud, generic); err != nil {
 		return err
 	}
+	if err := buildMedia(ctx, dir); err != nil {
+		return err
+	}
 	return buildVmlinux(dir, cloud)
 }
 
@@ -90,12 +96,39 @@ func buildImages(ctx context.Context, dir string, cloud, generic host.Kernel) er
 			"virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio_balloon", "virtio_rng",
 		}},
 		{genericTest, initramfs.TestImage, generic, []string{"evdev"}},
+		{genericIDE, initramfs.TestImage, generic, []string{"ata_piix", "sd_mod", "sr_mod", "floppy", "ext4", "crc32c_generic"}},
+		{cloudSMBIOS, smbiosImage, cloud, []string{"button", "evdev"}},
 	} {
 		files, err := i.files(ctx, i.kernel.Modules, i.modules...)
 		if err != nil {
 			return err
 		}
 		if err := initramfs.WriteFile(filepath.Join(dir, i.name), files...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// smbiosImage is a shell's image with dmidecode.
+func smbiosImage(ctx context.Context, modulesDir string, modules ...string) ([]initramfs.File, error) {
+	files, err := initramfs.ShellImage(ctx, modulesDir, modules...)
+	if err != nil {
+		return nil, err
+	}
+	program, err := initramfs.HostProgram("dmidecode", "dmidecode")
+	return append(files, program...), err
+}
+
+// buildMedia makes what firmware boots from, and links to it: a test host sees
+// the same files.
+func buildMedia(ctx context.Context, dir string) error {
+	for _, name := range bootMedia() {
+		path, err := bootmedia.Build(ctx, "", name)
+		if err != nil {
+			return err
+		}
+		if err := os.Symlink(path, filepath.Join(dir, name)); err != nil {
 			return err
 		}
 	}

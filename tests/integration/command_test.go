@@ -20,7 +20,13 @@ type command struct {
 // info on.
 func run(t *testing.T, d domain, args ...string) *command {
 	t.Helper()
-	cmd := govmm(append([]string{"run", "--log-level=info", d.file(t)}, args...)...)
+	return runFile(t, d.file(t), args...)
+}
+
+// runFile starts "govmm run" with a domain file.
+func runFile(t *testing.T, file string, args ...string) *command {
+	t.Helper()
+	cmd := govmm(append([]string{"run", "--log-level=info", file}, args...)...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -67,8 +67,14 @@ func (d domain) xml(t *testing.T) string {
 // file writes the domain file and returns its name.
 func (d domain) file(t *testing.T) string {
 	t.Helper()
+	return domainFile(t, d.xml(t))
+}
+
+// domainFile writes a domain file and returns its name.
+func domainFile(t *testing.T, xml string) string {
+	t.Helper()
 	name := filepath.Join(t.TempDir(), "vm.xml")
-	if err := os.WriteFile(name, []byte(d.xml(t)), 0o644); err != nil {
+	if err := os.WriteFile(name, []byte(xml), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return name

@@ -75,6 +75,9 @@ func command(line string) (string, error) {
 //	fill DIR COUNT LENGTH SEED      write so many files through the page cache
 //	check DIR COUNT LENGTH SEED     read them from the disk, and check
 //	journal COUNT DEVICE...         write, flush and tell, a record at a time
+//	identify DISK                   the serial number, revision and model of an ATA disk
+//	eject DRIVE                     open a CD-ROM drive's tray
+//	inserted DRIVE                  whether there is a disc in a CD-ROM drive: yes or no
 //
 // Networks, in obeynet.go:
 //
@@ -107,6 +110,9 @@ func commands() map[string]func(*words) (string, error) {
 		"fill":     fillFiles,
 		"check":    checkFiles,
 		"journal":  journal,
+		"identify": identify,
+		"eject":    eject,
+		"inserted": inserted,
 		"address":  setAddress,
 		"ping":     ping,
 		"exchange": exchange,

@@ -20,7 +20,7 @@ const (
 )
 
 func writeDisk(w *words) (string, error) {
-	return direct(w, func(f *os.File, p []byte, seed, offset uint64) error {
+	return direct(w, os.O_RDWR, func(f *os.File, p []byte, seed, offset uint64) error {
 		traffic.Fill(p, seed, offset)
 		_, err := f.WriteAt(p, int64(offset))
 		return err
@@ -28,7 +28,7 @@ func writeDisk(w *words) (string, error) {
 }
 
 func readDisk(w *words) (string, error) {
-	return direct(w, func(f *os.File, p []byte, seed, offset uint64) error {
+	return direct(w, os.O_RDONLY, func(f *os.File, p []byte, seed, offset uint64) error {
 		if _, err := f.ReadAt(p, int64(offset)); err != nil {
 			return err
 		}
@@ -38,12 +38,12 @@ func readDisk(w *words) (string, error) {
 
 // direct does a range of a file by requests past the page cache, several at a
 // time, and then what is last.
-func direct(w *words, request func(f *os.File, p []byte, seed, offset uint64) error, last func(*os.File) error) (string, error) {
+func direct(w *words, access int, request func(f *os.File, p []byte, seed, offset uint64) error, last func(*os.File) error) (string, error) {
 	name, offset, length, seed := w.text(), w.number(), w.number(), w.number()
 	if err := w.end(); err != nil {
 		return "", err
 	}
-	f, err := os.OpenFile(name, os.O_RDWR|unix.O_DIRECT, 0)
+	f, err := os.OpenFile(name, access|unix.O_DIRECT, 0)
 	if err != nil {
 		return "", err
 	}
