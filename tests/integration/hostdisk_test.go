@@ -71,9 +71,7 @@ func mountAt(t *testing.T, source, kind string, flags uintptr, data string) stri
 // file system, of a size in bytes.
 func directory(t *testing.T, size int64) string {
 	t.Helper()
-	file := sparse(t, t.TempDir(), "host.img", size)
-	makeExt4(t, file, 0)
-	return mountAt(t, loopDevice(t, file), "ext4", 0, "noinit_itable")
+	return mountAt(t, loopDevice(t, emptyExt4(t, size)), "ext4", 0, "noinit_itable")
 }
 
 // loopDevice attaches a loop device to a file.
