@@ -223,7 +223,7 @@ func (m *Machine) nicROM(i *domcfg.Interface, index int) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rom: to boot from the network: %w (package ipxe-qemu)", err)
 	}
-	return data, nil
+	return forVirtioNet(data), nil
 }
 
 // addVideo adds the display adapter that the domain lists.

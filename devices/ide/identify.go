@@ -137,7 +137,7 @@ func (k *disk) identify() {
 	id.text(wordFirmware, FirmwareLength, o.Revision)
 	id.text(wordModel, ModelLength, o.Model)
 	id.set(wordMaxMultiple, 0x80<<8|maxMultiple)
-	id.set(wordDoubleword, 1)
+	id.set(wordDoubleword, validWord) // since ATA8-ACS Trusted Computing, which this is not
 	id.set(wordCapabilities, capabilityIORDY|capabilityLBA|capabilityDMA)
 	id.set(wordCapabilities2, validWord)
 	id.set(wordPIOMode, 2<<8)

@@ -205,11 +205,11 @@ func (k *CDROM) eventStatus(page []byte) (int, Sense) {
 	const size = eventHeaderSize + 4
 	page[1], page[2] = size-2, classMedia
 	page[4] = uint8(s.Event)
-	if s.TrayOpen {
-		page[5] |= eventTrayOpen
-	}
-	if s.Inserted {
-		page[5] |= eventHasMedium
+	switch { // a drive cannot see what lies in its open tray
+	case s.TrayOpen:
+		page[5] = eventTrayOpen
+	case s.Inserted:
+		page[5] = eventHasMedium
 	}
 	if s.be16(7) >= size {
 		s.Event = NoEvent // the driver sees it

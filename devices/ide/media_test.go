@@ -143,7 +143,7 @@ func TestLock(t *testing.T) {
 		t.Errorf("media %+v, moved %v", m, *moved)
 	}
 	r.packetFails(senseNoMediumOpen, read10(0, 1)...)
-	r.expectEvent(MediaRemoval, eventTrayOpen|eventHasMedium)
+	r.expectEvent(MediaRemoval, eventTrayOpen)
 	r.packetIn(0xFFFE, closeTray...)
 	r.packetFails(senseMediumChanged, testReady...)
 	r.packetIn(0xFFFE, read10(0, 1)...)

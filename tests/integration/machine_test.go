@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/govmm/govmm/domcfg"
 	"github.com/govmm/govmm/vmm"
@@ -24,9 +25,15 @@ type machine struct {
 // the test closes it.
 func newMachine(t *testing.T, d domain) *machine {
 	t.Helper()
+	return newMachineOf(t, d.xml(t))
+}
+
+// newMachineOf is newMachine with a whole domain file.
+func newMachineOf(t *testing.T, xml string) *machine {
+	t.Helper()
 	stdin, keyboard := io.Pipe()
 	g := newGuest(t, keyboard)
-	m := buildMachine(t, d, vmm.Options{Stdin: stdin, Stdout: g.out})
+	m := buildMachineOf(t, xml, vmm.Options{Stdin: stdin, Stdout: g.out})
 	m.guest, m.closeInput = g, keyboard.Close
 	return m
 }
@@ -35,7 +42,12 @@ func newMachine(t *testing.T, d domain) *machine {
 // it.
 func buildMachine(t *testing.T, d domain, o vmm.Options) *machine {
 	t.Helper()
-	config, warnings, err := domcfg.Parse("vm.xml", strings.NewReader(d.xml(t)))
+	return buildMachineOf(t, d.xml(t), o)
+}
+
+func buildMachineOf(t *testing.T, xml string, o vmm.Options) *machine {
+	t.Helper()
+	config, warnings, err := domcfg.Parse("vm.xml", strings.NewReader(xml))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,5 +93,25 @@ func (m *machine) ends(cause vmm.Cause, source string) {
 	}
 	if exit.Cause != cause || exit.Source != source {
 		m.t.Errorf("ended by %v, want %v (%s)", exit, cause, source)
+	}
+}
+
+// event waits for an event that is wanted.
+func (m *machine) event(events <-chan vmm.Event, what string, wanted func(vmm.Event) bool) vmm.Event {
+	m.t.Helper()
+	timeout := time.NewTimer(waitTime)
+	defer timeout.Stop()
+	for {
+		select {
+		case e, ok := <-events:
+			if !ok {
+				m.t.Fatalf("no event of %s: the machine has ended", what)
+			}
+			if wanted(e) {
+				return e
+			}
+		case <-timeout.C:
+			m.t.Fatalf("no event of %s", what)
+		}
 	}
 }

@@ -52,8 +52,12 @@ var (
 	digits = regexp.MustCompile(`[0-9]+`)
 )
 
-// pattern is a message without its numbers, which differ from boot to boot.
+// pattern is a message without its numbers, which differ from boot to boot, and
+// without the machine's name, with which the kernel heads every report.
 func pattern(message string) string {
+	if level, _, ok := strings.Cut(message, " Hardware name: "); ok {
+		return level + " Hardware name"
+	}
 	return digits.ReplaceAllString(hex.ReplaceAllString(message, "N"), "N")
 }
 
