@@ -161,7 +161,7 @@ func TestChangeMedia(t *testing.T) {
 	events, cancel := m.Subscribe(16)
 	defer cancel()
 	for _, test := range []struct{ target, path, want string }{
-		{"hdd", cd, "no such disk"},
+		{"hdd", cd, "no such device"},
 		{"hda", cd, "hard disk"},
 		{"hdc", "/nonexistent.iso", "no such file"},
 		{"fda", cd, "floppy"}, // of a size no floppy has
