@@ -67,9 +67,8 @@ check: deps vet
 integration: deps
 	$(GO) tool gotestsum --format pkgname-and-test-fails --rerun-fails=1 --packages=./tests/integration -- -timeout 25m -skip '^TestFirmware'
 
-# Stock systems that boot through SeaBIOS. Apart from the others: on a test host, whose
-# emulator now and then corrupts the kernel of the host itself while a guest is in
-# real mode (QEMU's guests die there too), this may take more than one try.
+# Stock systems that boot through SeaBIOS. Apart from the others, since a test host is
+# not steady under them (docs/architecture.md): this may take more than one try.
 stock-firmware: deps
 	$(GO) test ./tests/integration -run '^TestFirmware' -v -timeout 25m
 
