@@ -46,7 +46,7 @@ func (m *Machine) addDisk(ctx context.Context, d *domcfg.Disk) error {
 	entry := &disk{name: name, config: d, medium: backend}
 	m.noteDisk(entry)
 	driver := driverOf(d)
-	policy, err := errorPolicy(driver.ErrorPolicy)
+	policy, err := block.ParseErrorPolicy(driver.ErrorPolicy)
 	if err != nil {
 		return err
 	}
@@ -69,9 +69,9 @@ func (m *Machine) addDisk(ctx context.Context, d *domcfg.Disk) error {
 
 		Packed:      driver.Packed == domcfg.On,
 		ErrorPolicy: policy,
-		OnError: func(e blk.IOError) {
+		OnError: func(e block.IOError) {
 			m.events.publish(Event{Kind: EventIOError, Device: name, Err: e.Err, Write: e.Op != block.Read})
-			if e.Action == blk.Stop && !failed.Swap(true) {
+			if e.Action == block.StopOnError && !failed.Swap(true) {
 				m.requestPause(fmt.Errorf("disk %s: %w", name, e.Err))
 			}
 		},
@@ -127,18 +127,4 @@ func blockOptions(d *domcfg.Disk) (o block.Options, err error) {
 		return o, fmt.Errorf("io=%s is not in this version", driver.IO)
 	}
 	return o, nil
-}
-
-func errorPolicy(word string) (blk.ErrorPolicy, error) {
-	switch word {
-	case "", "enospace":
-		return blk.PolicyEnospace, nil
-	case "stop":
-		return blk.PolicyStop, nil
-	case "ignore":
-		return blk.PolicyIgnore, nil
-	case "report":
-		return blk.PolicyReport, nil
-	}
-	return 0, fmt.Errorf("error_policy %s is not in this version", word)
 }

@@ -85,5 +85,6 @@ type floppyDrive struct {
 	unit int
 }
 
+func (f *floppyDrive) fits(b block.Backend) error   { return f.fdc.Fits(f.unit, b.Size()) }
 func (f *floppyDrive) insert(b block.Backend) error { return f.fdc.Insert(f.unit, b) }
 func (f *floppyDrive) eject(bool) error             { return f.fdc.Eject(f.unit) }

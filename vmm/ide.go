@@ -72,14 +72,14 @@ func (m *Machine) ideDrive(ctx context.Context, d *domcfg.Disk, failed *atomic.B
 	}
 	entry.medium = backend
 	m.noteDisk(entry)
-	policy, err := idePolicy(driverOf(d).ErrorPolicy)
+	policy, err := block.ParseErrorPolicy(driverOf(d).ErrorPolicy)
 	if err != nil {
 		return nil, nil, err
 	}
 	name := d.Target.Dev
-	report := ide.ErrorOptions{Policy: policy, OnError: func(e ide.IOError) {
+	report := ide.ErrorOptions{Policy: policy, OnError: func(e block.IOError) {
 		m.events.publish(Event{Kind: EventIOError, Device: name, Err: e.Err, Write: e.Op != block.Read})
-		if e.Action == ide.Stop && !failed.Swap(true) {
+		if e.Action == block.StopOnError && !failed.Swap(true) {
 			m.requestPause(fmt.Errorf("disk %s: %w", name, e.Err))
 		}
 	}}
@@ -95,22 +95,9 @@ func (m *Machine) ideDrive(ctx context.Context, d *domcfg.Disk, failed *atomic.B
 	return o, entry, nil
 }
 
-func idePolicy(word string) (ide.ErrorPolicy, error) {
-	switch word {
-	case "", "enospace":
-		return ide.PolicyEnospace, nil
-	case "stop":
-		return ide.PolicyStop, nil
-	case "ignore":
-		return ide.PolicyIgnore, nil
-	case "report":
-		return ide.PolicyReport, nil
-	}
-	return 0, fmt.Errorf("error_policy %s is not in this version", word)
-}
-
 // cdromDrive is a CD-ROM drive as a drive whose medium can be changed.
 type cdromDrive struct{ *ide.CDROM }
 
+func (c *cdromDrive) fits(b block.Backend) error   { return ide.CheckMedium(b.Size()) }
 func (c *cdromDrive) insert(b block.Backend) error { return c.Insert(b) }
 func (c *cdromDrive) eject(force bool) error       { return c.Eject(force) }

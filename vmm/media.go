@@ -12,6 +12,8 @@ import (
 
 // drive is a drive whose medium can be changed.
 type drive interface {
+	// fits says why the drive would not take a medium.
+	fits(b block.Backend) error
 	insert(b block.Backend) error
 	// eject takes the medium out, if there is one, also if the guest has locked
 	// the drive when force is set. The medium is not used any more then.
@@ -86,7 +88,8 @@ func (m *Machine) changeMedia(ctx context.Context, target, path string, force bo
 	}
 	var next block.Backend
 	if path != "" {
-		// The new one is opened first, so that a bad path changes nothing.
+		// The new one is opened and looked at first, so that one that is no good
+		// changes nothing.
 		config := *d.config
 		config.Type, config.Source = domcfg.DiskFile, &domcfg.DiskSource{File: path}
 		config.Target.Tray = ""
@@ -97,6 +100,9 @@ func (m *Machine) changeMedia(ctx context.Context, target, path string, force bo
 		o.Log = m.named(target)
 		if next, err = block.Open(ctx, o); err != nil {
 			return err
+		}
+		if err := d.drive.fits(next); err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", path, err), next.Close())
 		}
 	}
 	if err := d.drive.eject(force); err != nil {

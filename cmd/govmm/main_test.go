@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -33,6 +34,8 @@ var built struct {
 }
 
 func TestMain(m *testing.M) {
+	// Who started us may ignore SIGHUP, and would have our children ignore it.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP)
 	code, err := buildAndRun(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

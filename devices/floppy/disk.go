@@ -141,6 +141,12 @@ func (f *FDC) Insert(i int, b block.Backend) error {
 	return f.replace(i, m)
 }
 
+// Fits says why drive i takes no disk of size bytes.
+func (f *FDC) Fits(i int, size int64) error {
+	_, err := f.drives[i].kind.fit(size)
+	return err
+}
+
 // Eject takes the disk out of drive i, 0 or 1, and returns when it is not used
 // any more. Ejecting from an empty drive does nothing.
 func (f *FDC) Eject(i int) error {

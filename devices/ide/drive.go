@@ -268,20 +268,20 @@ func (d *drive) wasAbandoned() bool {
 // the error policy says.
 func (d *drive) finish(err error) {
 	r := &d.request
-	if err != nil && !guestsFault(err) {
+	if err != nil && !block.GuestsFault(err) {
 		if d.dev.narrow() {
 			return
 		}
 		d.counters.ops[r.Op].errors.Add(1)
-		action := d.errors.Policy.action(r.Op, err)
-		d.held = action == Stop
+		action := d.errors.Policy.Action(r.Op, err)
+		d.held = action == block.StopOnError
 		if d.errors.OnError != nil {
-			d.errors.OnError(IOError{Op: r.Op, Offset: r.Offset, Length: r.Bytes(), Err: err, Action: action})
+			d.errors.OnError(block.IOError{Op: r.Op, Offset: r.Offset, Length: r.Bytes(), Err: err, Action: action})
 		}
 		switch action {
-		case Stop:
+		case block.StopOnError:
 			return
-		case Ignore:
+		case block.IgnoreError:
 			err = nil
 		}
 	}

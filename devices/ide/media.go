@@ -103,11 +103,19 @@ func (k *CDROM) Insert(b block.Backend) error {
 	return nil
 }
 
+// CheckMedium says why a CD-ROM drive takes no medium of size bytes: it has no
+// block.
+func CheckMedium(size int64) error {
+	if size < blockSize {
+		return fmt.Errorf("a medium of %d bytes has no block of %d", size, blockSize)
+	}
+	return nil
+}
+
 // load makes a back end the medium.
 func (k *CDROM) load(b block.Backend) error {
-	blocks := b.Size() / blockSize
-	if blocks == 0 {
-		return fmt.Errorf("a medium of %d bytes has no block of %d", b.Size(), blockSize)
+	if err := CheckMedium(b.Size()); err != nil {
+		return err
 	}
 	q, err := b.NewQueue(block.QueueOptions{Completed: k.completed, Depth: 1})
 	if err != nil {
@@ -115,7 +123,7 @@ func (k *CDROM) load(b block.Backend) error {
 	}
 	k.ch.mu.Lock()
 	defer k.ch.mu.Unlock()
-	k.queue, k.blocks = q, uint32(min(blocks, maxBlocks))
+	k.queue, k.blocks = q, uint32(min(b.Size()/blockSize, maxBlocks))
 	s := &k.s.CDROM
 	s.Inserted, s.TrayOpen = true, false
 	s.UnitAttention, s.Event = true, NewMedia

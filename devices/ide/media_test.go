@@ -196,7 +196,7 @@ func TestEjectKept(t *testing.T) {
 	faulty := blocktest.NewFaulty(blocktest.NewMemory(make([]byte, 1<<20), true))
 	faulty.Add(blocktest.Rule{Op: block.Read, Err: errDisk})
 	r := newRig(t, [Channels][Units]DriveOptions{{CDROMOptions{
-		Backend: faulty, Errors: ErrorOptions{Policy: PolicyStop, OnError: func(IOError) {}},
+		Backend: faulty, Errors: ErrorOptions{Policy: block.PolicyStop, OnError: func(block.IOError) {}},
 	}}})
 	r.sendPacket(false, 0xFFFE, read10(0, 1)...)
 	r.drain()

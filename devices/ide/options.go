@@ -55,20 +55,20 @@ type DriveOptions interface {
 
 // ErrorOptions say what becomes of requests that the host's disk fails.
 type ErrorOptions struct {
-	Policy ErrorPolicy
+	Policy block.ErrorPolicy
 	// OnError is told of each request that the host's disk has failed, whatever
 	// the policy says; the guest can cause any number of calls. It is called in
 	// the middle of I/O: it must neither block nor call the Controller. When
-	// IOError.Action is Stop, whoever it tells stops the vCPUs, calls Pause, and
+	// IOError.Action is StopOnError, whoever it tells stops the vCPUs, calls Pause, and
 	// later Resume. Required for policies that stop.
-	OnError func(e IOError)
+	OnError func(e block.IOError)
 }
 
 func (o *ErrorOptions) check() error {
 	switch {
-	case o.Policy > PolicyReport:
+	case !o.Policy.Known():
 		return fmt.Errorf("unknown error policy %d", o.Policy)
-	case o.OnError == nil && o.Policy.stops():
+	case o.OnError == nil && o.Policy.Stops():
 		return fmt.Errorf("error policy %v needs somebody who stops the machine (OnError)", o.Policy)
 	}
 	return nil

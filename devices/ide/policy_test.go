@@ -11,35 +11,35 @@ import (
 )
 
 // newFaulty is a rig with a disk with an error policy.
-func newFaulty(t *testing.T, p ErrorPolicy) (r *rig, content []byte, faulty *blocktest.Faulty, errs chan IOError) {
+func newFaulty(t *testing.T, p block.ErrorPolicy) (r *rig, content []byte, faulty *blocktest.Faulty, errs chan block.IOError) {
 	content = pattern(1 << 20)
 	faulty = blocktest.NewFaulty(blocktest.NewMemory(content, false))
 	t.Cleanup(func() { _ = faulty.Close() })
-	errs = make(chan IOError, 100)
+	errs = make(chan block.IOError, 100)
 	r = newRig(t, [Channels][Units]DriveOptions{{DiskOptions{
-		Backend: faulty, Errors: ErrorOptions{Policy: p, OnError: func(e IOError) { errs <- e }},
+		Backend: faulty, Errors: ErrorOptions{Policy: p, OnError: func(e block.IOError) { errs <- e }},
 	}}})
 	return r, content, faulty, errs
 }
 
 func TestPolicy(t *testing.T) {
 	for _, c := range []struct {
-		policy ErrorPolicy
+		policy block.ErrorPolicy
 		op     block.Op
 		err    error
-		want   Action
+		want   block.ErrorAction
 	}{
-		{PolicyReport, block.Read, errDisk, Report},
-		{PolicyReport, block.Write, unix.ENOSPC, Report},
-		{PolicyIgnore, block.Read, errDisk, Ignore},
-		{PolicyIgnore, block.Flush, errDisk, Ignore},
-		{PolicyStop, block.Read, errDisk, Stop},
-		{PolicyStop, block.Write, errDisk, Stop},
-		{PolicyStop, block.Flush, errDisk, Stop},
-		{PolicyEnospace, block.Write, errDisk, Report},
-		{PolicyEnospace, block.Write, unix.ENOSPC, Stop},
-		{PolicyEnospace, block.Write, unix.EDQUOT, Stop},
-		{PolicyEnospace, block.Read, unix.ENOSPC, Report},
+		{block.PolicyReport, block.Read, errDisk, block.ReportError},
+		{block.PolicyReport, block.Write, unix.ENOSPC, block.ReportError},
+		{block.PolicyIgnore, block.Read, errDisk, block.IgnoreError},
+		{block.PolicyIgnore, block.Flush, errDisk, block.IgnoreError},
+		{block.PolicyStop, block.Read, errDisk, block.StopOnError},
+		{block.PolicyStop, block.Write, errDisk, block.StopOnError},
+		{block.PolicyStop, block.Flush, errDisk, block.StopOnError},
+		{block.PolicyEnospace, block.Write, errDisk, block.ReportError},
+		{block.PolicyEnospace, block.Write, unix.ENOSPC, block.StopOnError},
+		{block.PolicyEnospace, block.Write, unix.EDQUOT, block.StopOnError},
+		{block.PolicyEnospace, block.Read, unix.ENOSPC, block.ReportError},
 	} {
 		t.Run(c.policy.String()+" "+c.op.String()+" "+c.err.Error(), func(t *testing.T) {
 			r, content, faulty, errs := newFaulty(t, c.policy)
@@ -62,10 +62,10 @@ func TestPolicy(t *testing.T) {
 				t.Fatalf("told of %+v", e)
 			}
 			switch c.want {
-			case Report:
+			case block.ReportError:
 				r.status(statusReady | statusERR)
 				return
-			case Ignore:
+			case block.IgnoreError:
 				r.ok()
 				return
 			}
@@ -94,7 +94,7 @@ func TestPolicy(t *testing.T) {
 
 // TestBadSector reads up to the bad one, although all were to be read at once.
 func TestBadSector(t *testing.T) {
-	r, content, faulty, errs := newFaulty(t, PolicyReport)
+	r, content, faulty, errs := newFaulty(t, block.PolicyReport)
 	faulty.Add(blocktest.Rule{Op: block.Read, From: 12 * 512, To: 13 * 512, Err: errDisk})
 	r.command(cmdReadSectors, 10, 8)
 	for i := range 2 {
@@ -114,7 +114,7 @@ func TestBadSector(t *testing.T) {
 
 // TestResetKept forgets a request that was kept.
 func TestResetKept(t *testing.T) {
-	r, content, faulty, errs := newFaulty(t, PolicyStop)
+	r, content, faulty, errs := newFaulty(t, block.PolicyStop)
 	faulty.Add(blocktest.Rule{Op: block.Write, Err: errDisk, Times: 1})
 	old := bytes.Clone(sectors(content, 1, 1))
 	r.command(cmdWriteSectors, 1, 1)
@@ -134,7 +134,7 @@ func TestResetKept(t *testing.T) {
 
 // TestPause holds requests back that come while the machine is paused.
 func TestPause(t *testing.T) {
-	r, _, faulty, _ := newFaulty(t, PolicyReport)
+	r, _, faulty, _ := newFaulty(t, block.PolicyReport)
 	release := make(chan struct{})
 	faulty.Add(blocktest.Rule{Op: block.Read, Hold: release, Times: 1})
 	r.command(cmdReadVerify, 0, 0) // two requests

@@ -320,7 +320,7 @@ func pattern(n int) []byte {
 const diskSectors = 4096
 
 // report is an error policy that stops nothing.
-var report = ErrorOptions{Policy: PolicyReport}
+var report = ErrorOptions{Policy: block.PolicyReport}
 
 // newDisk is a rig with a disk as the master of the primary channel.
 func newDisk(tb testing.TB) (r *rig, content []byte, faulty *blocktest.Faulty) {

@@ -188,6 +188,10 @@ func TestChangeMedia(t *testing.T) {
 	change("fda", floppy)
 	change("hdc", cd)
 	change("hdc", "")
+	// One that does not fit leaves the other where it is.
+	if err := m.ChangeMedia(t.Context(), "fda", cd, false); err == nil {
+		t.Error("a CD fits into the floppy drive")
+	}
 	if err := m.Reset(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -127,7 +127,7 @@ func (b *board) newDisk() virtio.Device {
 	b.diskData = blocktest.NewMemory(make([]byte, diskSize), false)
 	b.faulty = blocktest.NewFaulty(b.diskData)
 	b.Cleanup(func() { b.must(b.faulty.Close()) })
-	d, err := blk.New(blk.Options{Backend: b.faulty, Serial: "hostile", Queues: 2, Packed: true, ErrorPolicy: blk.PolicyReport, Log: b.log("blk")})
+	d, err := blk.New(blk.Options{Backend: b.faulty, Serial: "hostile", Queues: 2, Packed: true, ErrorPolicy: block.PolicyReport, Log: b.log("blk")})
 	b.must(err)
 	b.Cleanup(d.Close)
 	return d

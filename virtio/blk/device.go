@@ -59,13 +59,13 @@ type Options struct {
 	// Packed offers packed virtqueues (VIRTIO_F_RING_PACKED).
 	Packed bool
 
-	ErrorPolicy ErrorPolicy
+	ErrorPolicy block.ErrorPolicy
 	// OnError is told of each request that the host's disk has failed, whatever
 	// the policy says; the guest can cause any number of calls. It is called in
 	// the middle of I/O: it must neither block nor call the Device. When
-	// IOError.Action is Stop, whoever it tells stops the vCPUs, calls Pause, and
+	// IOError.Action is StopOnError, whoever it tells stops the vCPUs, calls Pause, and
 	// later Resume. Required for policies that stop.
-	OnError func(e IOError)
+	OnError func(e block.IOError)
 
 	// Log takes what the machine's owner should know. Nil discards it.
 	Log *slog.Logger
@@ -82,8 +82,8 @@ type Device struct {
 	blockSize int
 	packed    bool
 	readOnly  bool
-	policy    ErrorPolicy
-	onError   func(IOError)
+	policy    block.ErrorPolicy
+	onError   func(block.IOError)
 	log       *slog.Logger
 
 	capacity   atomic.Int64 // bytes
@@ -169,9 +169,9 @@ func (o *Options) check() error {
 		return fmt.Errorf("block size %d is not a power of 2 from %d to %d", o.BlockSize, block.SectorSize, maxBlockSize)
 	case o.PhysicalBlockSize != 0 && (o.PhysicalBlockSize < o.BlockSize || o.PhysicalBlockSize > maxPhysicalBlock || !powerOf2(o.PhysicalBlockSize)):
 		return fmt.Errorf("physical block size %d is not a power of 2 from %d to %d", o.PhysicalBlockSize, o.BlockSize, maxPhysicalBlock)
-	case o.ErrorPolicy > PolicyReport:
+	case !o.ErrorPolicy.Known():
 		return fmt.Errorf("unknown error policy %d", o.ErrorPolicy)
-	case o.OnError == nil && (o.ErrorPolicy == PolicyEnospace || o.ErrorPolicy == PolicyStop):
+	case o.OnError == nil && o.ErrorPolicy.Stops():
 		return fmt.Errorf("error policy %v needs somebody who stops the machine (OnError)", o.ErrorPolicy)
 	}
 	return nil

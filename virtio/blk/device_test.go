@@ -52,7 +52,7 @@ func (r *rig) outlasts(method, let func()) {
 func TestOptions(t *testing.T) {
 	disk := blocktest.NewMemory(make([]byte, 512), false)
 	defer disk.Close()
-	stop := func(IOError) {}
+	stop := func(block.IOError) {}
 	for _, c := range []struct {
 		o    Options
 		want string
@@ -68,13 +68,13 @@ func TestOptions(t *testing.T) {
 		{Options{Backend: disk, BlockSize: 128 << 10, OnError: stop}, "block size 131072"},
 		{Options{Backend: disk, ErrorPolicy: 9, OnError: stop}, "unknown error policy 9"},
 		{Options{Backend: disk}, "error policy enospace needs"},
-		{Options{Backend: disk, ErrorPolicy: PolicyStop}, "error policy stop needs"},
+		{Options{Backend: disk, ErrorPolicy: block.PolicyStop}, "error policy stop needs"},
 	} {
 		if _, err := New(c.o); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("New(%+v): %v; want %q", c.o, err, c.want)
 		}
 	}
-	for _, p := range []ErrorPolicy{PolicyIgnore, PolicyReport} {
+	for _, p := range []block.ErrorPolicy{block.PolicyIgnore, block.PolicyReport} {
 		d, err := New(Options{Backend: disk, ErrorPolicy: p})
 		if err != nil {
 			t.Errorf("policy %v: %v", p, err)
@@ -126,7 +126,7 @@ func TestConfig(t *testing.T) {
 	shape := block.Topology{
 		LogicalBlockSize: 512, PhysicalBlockSize: 4096, MinimumIO: 8192, OptimalIO: 1 << 20, DiscardGranularity: 16384,
 	}
-	d, err := New(Options{Backend: shaped{disk, shape}, Queues: 3, ErrorPolicy: PolicyReport})
+	d, err := New(Options{Backend: shaped{disk, shape}, Queues: 3, ErrorPolicy: block.PolicyReport})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestConfig(t *testing.T) {
 func TestConfigOfBigBlocks(t *testing.T) {
 	disk := blocktest.NewMemory(make([]byte, 1<<20), true)
 	defer disk.Close()
-	d, err := New(Options{Backend: disk, BlockSize: 4096, ErrorPolicy: PolicyReport})
+	d, err := New(Options{Backend: disk, BlockSize: 4096, ErrorPolicy: block.PolicyReport})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -475,7 +475,7 @@ func TestPhysicalBlockSize(t *testing.T) {
 	disk := blocktest.NewMemory(make([]byte, 1<<20), false)
 	defer disk.Close()
 	for size, exponent := range map[int]byte{0: 0, 512: 0, 4096: 3, 65536: 7} {
-		d, err := New(Options{Backend: shaped{disk, block.Topology{PhysicalBlockSize: 512}}, PhysicalBlockSize: size, ErrorPolicy: PolicyReport})
+		d, err := New(Options{Backend: shaped{disk, block.Topology{PhysicalBlockSize: 512}}, PhysicalBlockSize: size, ErrorPolicy: block.PolicyReport})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -485,7 +485,7 @@ func TestPhysicalBlockSize(t *testing.T) {
 		d.Close()
 	}
 	for _, bad := range []int{-1, 256, 1000, 32 << 20} {
-		if _, err := New(Options{Backend: disk, PhysicalBlockSize: bad, ErrorPolicy: PolicyReport}); err == nil {
+		if _, err := New(Options{Backend: disk, PhysicalBlockSize: bad, ErrorPolicy: block.PolicyReport}); err == nil {
 			t.Errorf("a physical block size of %d is taken", bad)
 		}
 	}

@@ -28,18 +28,18 @@ func TestErrorPolicy(t *testing.T) {
 		block.Discard:     {kind: typeDiscard, data: segment(0, 1, 0), ok: 1, bad: 1},
 		block.WriteZeroes: {kind: typeWriteZeroes, data: segment(0, 1, 0), ok: 1, bad: 1},
 	}
-	want := func(p ErrorPolicy, op block.Op, errno unix.Errno) Action {
+	want := func(p block.ErrorPolicy, op block.Op, errno unix.Errno) block.ErrorAction {
 		switch {
-		case p == PolicyStop:
-			return Stop
-		case p == PolicyIgnore:
-			return Ignore
-		case p == PolicyEnospace && op != block.Read && errno == unix.ENOSPC:
-			return Stop
+		case p == block.PolicyStop:
+			return block.StopOnError
+		case p == block.PolicyIgnore:
+			return block.IgnoreError
+		case p == block.PolicyEnospace && op != block.Read && errno == unix.ENOSPC:
+			return block.StopOnError
 		}
-		return Report
+		return block.ReportError
 	}
-	for p := PolicyEnospace; p <= PolicyReport; p++ {
+	for p := block.PolicyEnospace; p <= block.PolicyReport; p++ {
 		for op, o := range operations {
 			for _, errno := range []unix.Errno{unix.EIO, unix.ENOSPC} {
 				t.Run(p.String()+"/"+op.String()+"/"+errno.Error(), func(t *testing.T) {
@@ -56,9 +56,9 @@ func TestErrorPolicy(t *testing.T) {
 					}
 					status, used := byte(statusOK), o.ok
 					switch action {
-					case Report:
+					case block.ReportError:
 						status, used = statusIOErr, o.bad
-					case Stop:
+					case block.StopOnError:
 						r.device.Pause()
 						if _, ok := r.Used(); ok {
 							t.Fatal("the request is answered, not kept")
@@ -86,7 +86,7 @@ func TestQuotaStops(t *testing.T) {
 	r := newRig(t, setup{})
 	r.faulty.Add(blocktest.Rule{Op: block.Write, Err: unix.EDQUOT, Times: 1})
 	s := r.send(typeOut, 0, make([]byte, 512), 0)
-	if e := await(t, r.errors, "the host error"); e.Action != Stop {
+	if e := await(t, r.errors, "the host error"); e.Action != block.StopOnError {
 		t.Errorf("action %d", e.Action)
 	}
 	r.device.Resume() // without Pause
@@ -150,7 +150,7 @@ func TestKeptInOrder(t *testing.T) {
 	// Those that failed together are done one by one only when the machine goes
 	// on, and are not told of before.
 	for _, want := range []int64{2, 20, 8} {
-		if e := await(t, r.errors, "the host errors"); e.Action != Stop || e.Offset != want*512 || e.Length != 512 {
+		if e := await(t, r.errors, "the host errors"); e.Action != block.StopOnError || e.Offset != want*512 || e.Length != 512 {
 			t.Errorf("OnError gets %+v", e)
 		}
 	}
@@ -192,7 +192,7 @@ func TestKeptInOrder(t *testing.T) {
 
 // TestMergedFailure fails one of several merged requests: the others succeed.
 func TestMergedFailure(t *testing.T) {
-	r := newRig(t, setup{Options: Options{ErrorPolicy: PolicyReport}})
+	r := newRig(t, setup{Options: Options{ErrorPolicy: block.PolicyReport}})
 	r.faulty.Add(blocktest.Rule{Op: block.Write, From: 11 * 512, To: 12 * 512, Err: unix.EIO})
 	requests := map[uint16]int{}
 	var all []sent
@@ -222,7 +222,7 @@ func TestMergedFailure(t *testing.T) {
 
 // TestSegmentFailure fails one segment of several.
 func TestSegmentFailure(t *testing.T) {
-	r := newRig(t, setup{Options: Options{ErrorPolicy: PolicyStop}})
+	r := newRig(t, setup{Options: Options{ErrorPolicy: block.PolicyStop}})
 	r.faulty.Add(blocktest.Rule{Op: block.WriteZeroes, From: 512, To: 1024, Err: unix.EIO, Times: 2})
 	segments := append(append(segment(0, 1, 0), segment(1, 1, 0)...), segment(2, 1, 0)...)
 	s := r.send(typeWriteZeroes, 0, segments, 0)
@@ -251,7 +251,7 @@ func TestSegmentFailure(t *testing.T) {
 // TestShrunkDisk reads what the disk has lost after the check of the request:
 // no policy is for that.
 func TestShrunkDisk(t *testing.T) {
-	r := newRig(t, setup{Options: Options{ErrorPolicy: PolicyStop}})
+	r := newRig(t, setup{Options: Options{ErrorPolicy: block.PolicyStop}})
 	let := make(chan struct{})
 	r.faulty.Add(blocktestHold(block.Read, let))
 	s := r.send(typeIn, diskSize/512-1, nil, 512)

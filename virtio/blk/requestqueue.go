@@ -270,23 +270,23 @@ func (q *requestQueue) failed(r *request, err error) (_ error, again bool) {
 		q.keep(r)
 		return nil, true
 	}
-	if driversFault(err) {
+	if block.GuestsFault(err) {
 		return err, false
 	}
 	q.counters.ops[r.disk.Op].errors.Add(1)
 	d := q.device
-	action := d.policy.action(r.disk.Op, err)
-	if action == Stop {
+	action := d.policy.Action(r.disk.Op, err)
+	if action == block.StopOnError {
 		d.halted.Store(true)
 		q.keep(r)
 	}
 	if d.onError != nil {
-		d.onError(IOError{Op: r.disk.Op, Offset: r.disk.Offset, Length: r.disk.Bytes(), Err: err, Action: action})
+		d.onError(block.IOError{Op: r.disk.Op, Offset: r.disk.Offset, Length: r.disk.Bytes(), Err: err, Action: action})
 	}
-	if action == Ignore {
+	if action == block.IgnoreError {
 		err = nil
 	}
-	return err, action == Stop
+	return err, action == block.StopOnError
 }
 
 // keep keeps a request to be submitted again.

@@ -30,7 +30,7 @@ type rig struct {
 	*queuetest.Driver
 	queues  []*queue.Queue
 	signals signals
-	errors  chan IOError
+	errors  chan block.IOError
 }
 
 // signals records what the device says to the transport.
@@ -65,7 +65,7 @@ func newRig(tb testing.TB, s setup) *rig {
 	r := &rig{
 		tb:      tb,
 		signals: signals{make(chan struct{}, 16), make(chan error, 16)},
-		errors:  make(chan IOError, 64),
+		errors:  make(chan block.IOError, 64),
 	}
 	o := s.Options
 	if o.Backend == nil {
@@ -75,7 +75,7 @@ func newRig(tb testing.TB, s setup) *rig {
 		tb.Cleanup(func() { r.must(r.faulty.Close()) })
 	}
 	if o.OnError == nil {
-		o.OnError = func(e IOError) { r.errors <- e }
+		o.OnError = func(e block.IOError) { r.errors <- e }
 	}
 	if s.ring.Size == 0 {
 		s.ring.Size = 64
