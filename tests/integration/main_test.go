@@ -69,17 +69,36 @@ func runsStockKernels(ctx context.Context) error {
 	return nil
 }
 
-// runInside runs this program, with the arguments it got, on a test host.
+// maxDeaths is how many test hosts may die under a run.
+const maxDeaths = 5
+
+// runInside runs this program, with the arguments it got, on a test host. When the
+// host dies, the test that it was at has failed, and another host goes on with
+// those that are left; that needs the verbose output, which tells of each test.
 func runInside(ctx context.Context) (int, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return 1, err
 	}
-	o := host.Options{Stdout: os.Stdout, Stderr: os.Stderr}
+	seen := &progress{out: os.Stdout}
+	o := host.Options{Stdout: seen, Stderr: os.Stderr}
 	// The run inside knows its time limit and says where it hangs; only if
 	// that fails too is the machine killed.
 	if limit, ok := flag.Lookup("test.timeout").Value.(flag.Getter).Get().(time.Duration); ok && limit > 0 {
 		o.Timeout = limit + 30*time.Second
 	}
-	return host.Run(ctx, o, append([]string{program}, os.Args[1:]...)...)
+	args := append([]string{program}, os.Args[1:]...)
+	skip := flag.Lookup("test.skip").Value.String()
+	worst := 0
+	for deaths := 1; ; deaths++ {
+		exit, err := host.Run(ctx, o, args...)
+		worst = max(worst, exit)
+		var died *host.DiedError
+		if !errors.As(err, &died) || errors.Is(err, host.ErrTimeout) || !testing.Verbose() || deaths > maxDeaths {
+			return worst, err
+		}
+		seen.fail()
+		fmt.Fprintf(os.Stderr, "integration: %v\nintegration: another test host goes on\n", err)
+		args = append(args[:1+len(os.Args[1:])], "-test.skip="+seen.skip(skip))
+	}
 }
