@@ -63,7 +63,8 @@ check: deps vet
 # Stock kernels, in the test host where this host's KVM cannot run them. That emulated
 # processor breaks a guest, or its own kernel, in about one boot in twelve, more often
 # on an idle host (docs/architecture.md has what is known of it); a test that fails
-# runs again, up to three times, and the summary says so.
+# runs again, up to five times, and the summary says so. When the host dies, another one
+# goes on with the tests that are left.
 integration: deps
 	$(GO) tool gotestsum --format pkgname-and-test-fails --rerun-fails=5 --rerun-fails-max-failures=40 --packages=./tests/integration -- -timeout 25m -skip '$(LONG)'
 
