@@ -66,7 +66,7 @@ check: deps vet
 # runs again, up to five times, and the summary says so. When the host dies, another one
 # goes on with the tests that are left.
 integration: deps
-	$(GO) tool gotestsum --format pkgname-and-test-fails --rerun-fails=5 --rerun-fails-max-failures=40 --packages=./tests/integration -- -timeout 25m -skip '$(LONG)'
+	$(GO) tool gotestsum --format pkgname-and-test-fails --rerun-fails=5 --rerun-fails-max-failures=40 --packages=./tests/integration -- -timeout 60m -skip '$(LONG)'
 
 # Disks of 1 GiB, in each cache mode and way of I/O: half an hour of an emulated host.
 LONG = ^TestDiskWhole

@@ -105,6 +105,9 @@ func TestFirmwareSMBIOSEmulate(t *testing.T) {
 		"System Information/Product Name": inQEMUProduct,
 		"System Information/UUID":         smbiosUUID,
 	})
+	// QEMU has its own name there, and the version of its machine type.
+	checkBeside(t, got, underQEMUShell(t, "-uuid", smbiosUUID).dmidecode(),
+		"System Information/Manufacturer", "System Information/Version")
 }
 
 func TestFirmwareSMBIOSHost(t *testing.T) {
@@ -114,7 +117,42 @@ func TestFirmwareSMBIOSHost(t *testing.T) {
 		t.Fatal("the host has the domain's UUID")
 	}
 	want[uuid] = smbiosUUID
-	checkFields(t, runFile(t, domainFile(t, throughFirmware(smbiosXML(t, "host", "")))).dmidecode(), want)
+	got := runFile(t, domainFile(t, throughFirmware(smbiosXML(t, "host", "")))).dmidecode()
+	checkFields(t, got, want)
+	checkBeside(t, got, underQEMUShell(t, hostQEMU(want)...).dmidecode())
+}
+
+// checkBeside compares the tables of the BIOS and the system with those of QEMU.
+func checkBeside(t *testing.T, got, inQEMU map[string]string, except ...string) {
+	t.Helper()
+	keys := slices.AppendSeq(slices.Collect(maps.Keys(got)), maps.Keys(inQEMU))
+	slices.Sort(keys)
+	for _, key := range slices.Compact(keys) {
+		table, _, _ := strings.Cut(key, "/")
+		if (table == "BIOS Information" || table == "System Information") && !slices.Contains(except, key) && got[key] != inQEMU[key] {
+			t.Errorf("dmidecode shows %s as %q, under QEMU %q", key, got[key], inQEMU[key])
+		}
+	}
+}
+
+// hostQEMU are a host's fields, as hostFields has them, as arguments of QEMU.
+func hostQEMU(fields map[string]string) []string {
+	option := func(kind, table string, names ...[2]string) string {
+		o := "type=" + kind
+		for _, n := range names {
+			if value := fields[table+"/"+n[1]]; value != "" && value != "Not Specified" {
+				o += "," + n[0] + "=" + strings.ReplaceAll(value, ",", ",,")
+			}
+		}
+		return o
+	}
+	return []string{
+		"-uuid", smbiosUUID,
+		"-smbios", option("0", "BIOS Information", [2]string{"vendor", "Vendor"}, [2]string{"version", "Version"},
+			[2]string{"date", "Release Date"}, [2]string{"release", "BIOS Revision"}),
+		"-smbios", option("1", "System Information", [2]string{"manufacturer", "Manufacturer"}, [2]string{"product", "Product Name"},
+			[2]string{"version", "Version"}, [2]string{"serial", "Serial Number"}, [2]string{"sku", "SKU Number"}, [2]string{"family", "Family"}),
+	}
 }
 
 // checkSysinfo compares a guest's tables with what sysinfoXML says.

@@ -15,6 +15,7 @@ type transcript struct {
 	text    []byte
 	read    int           // what expect has gone past
 	ended   bool          // nothing more will come
+	inVain  int           // how much text there was when a wait last ended in vain; 0 for never
 	changed chan struct{} // closed, and replaced, when something happens
 }
 
@@ -82,16 +83,22 @@ func (tr *transcript) wait(ctx context.Context, re *regexp.Regexp, found func() 
 	for {
 		tr.mu.Lock()
 		ok, ended, changed := found(), tr.ended, tr.changed
+		silent := tr.inVain > 0 && tr.inVain == len(tr.text)
 		tr.mu.Unlock()
 		switch {
 		case ok:
 			return nil
 		case ended:
 			return fmt.Errorf("the output ended without %q", re)
+		case silent:
+			return fmt.Errorf("no %q: nothing came since the wait before, which was in vain", re)
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
+			tr.mu.Lock()
+			tr.inVain = len(tr.text)
+			tr.mu.Unlock()
 			return fmt.Errorf("no %q: %w", re, context.Cause(ctx))
 		}
 	}
