@@ -11,7 +11,7 @@
 #   make deps    install the Debian packages that tests and examples need
 #   make fuzz    run each fuzz target for FUZZTIME
 #   make bench   measure govmm beside QEMU
-#   make stubborn  what takes too long for make test: disks of 1 GiB
+#   make stubborn  what a test host bears least: disks of 1 GiB, Linux by iPXE
 
 SHELL := /bin/bash
 GO ?= go
@@ -66,12 +66,13 @@ check: deps vet
 # runs again, up to five times, and the summary says so. When the host dies, another one
 # goes on with the tests that are left.
 integration: deps
-	$(GO) tool gotestsum --format pkgname-and-test-fails --rerun-fails=5 --rerun-fails-max-failures=40 --packages=./tests/integration -- -timeout 60m -skip '$(LONG)'
+	$(GO) tool gotestsum --format pkgname-and-test-fails --rerun-fails=5 --rerun-fails-max-failures=40 --packages=./tests/integration -- -timeout 60m -skip '$(STUBBORN)'
 
-# Disks of 1 GiB, in each cache mode and way of I/O: half an hour of an emulated host.
-LONG = ^TestDiskWhole
+# What an emulated host bears least: disks of 1 GiB in each cache mode and way of
+# I/O, which take minutes, and Linux by iPXE.
+STUBBORN = ^TestDiskWhole|^TestFirmwareNetwork/ipxe-linux
 stubborn: deps
-	$(GO) tool gotestsum --format pkgname-and-test-fails --rerun-fails=3 --packages=./tests/integration -- -timeout 40m -run '$(LONG)'
+	$(GO) tool gotestsum --format pkgname-and-test-fails --rerun-fails=3 --packages=./tests/integration -- -timeout 40m -run '$(STUBBORN)'
 
 # One package at a time: some tests watch a clock, and two cores are few.
 test: deps vet
