@@ -66,13 +66,13 @@ check: deps vet
 # runs again, up to five times, and the summary says so. When the host dies, another one
 # goes on with the tests that are left.
 integration: deps
-	$(GO) tool gotestsum --format pkgname-and-test-fails --rerun-fails=5 --rerun-fails-max-failures=40 --packages=./tests/integration -- -timeout 60m -skip '$(STUBBORN)'
+	$(GO) tool gotestsum --format pkgname-and-test-fails --rerun-fails=5 --rerun-fails-run-root-test --rerun-fails-max-failures=40 --packages=./tests/integration -- -timeout 60m -skip '$(STUBBORN)'
 
 # What an emulated host bears least: disks of 1 GiB in each cache mode and way of
 # I/O, which take minutes, and Linux by iPXE.
 STUBBORN = ^TestDiskWhole|^TestFirmwareNetwork/ipxe-linux
 stubborn: deps
-	$(GO) tool gotestsum --format pkgname-and-test-fails --rerun-fails=3 --packages=./tests/integration -- -timeout 40m -run '$(STUBBORN)'
+	$(GO) tool gotestsum --format pkgname-and-test-fails --rerun-fails=3 --rerun-fails-run-root-test --packages=./tests/integration -- -timeout 40m -run '$(STUBBORN)'
 
 # One package at a time: some tests watch a clock, and two cores are few.
 test: deps vet
