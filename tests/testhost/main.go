@@ -62,6 +62,7 @@ func parse(args []string) (*settings, error) {
 		return nil
 	})
 	fs.StringVar(&s.Accel, "accel", "tcg", "QEMU's `accelerator`")
+	fs.BoolVar(&s.NestedPaging, "npt", false, "nested page tables; the emulation of these breaks one guest in ten")
 	fs.StringVar(&s.Append, "append", "", "more kernel command line")
 	fs.Func("qemu", "more QEMU `arguments`, split at spaces", func(value string) error {
 		s.QEMU = append(s.QEMU, strings.Fields(value)...)

@@ -233,7 +233,12 @@ func (t *Terminal) attach(out *wire.Writer) {
 
 // arguments are QEMU's.
 func (o *Options) arguments(p paths, out string) []string {
-	accel, cpu := "tcg,thread=multi", "EPYC,+svm,+npt"
+	accel, cpu := "tcg,thread=multi", "EPYC,+svm"
+	if o.NestedPaging {
+		cpu += ",+npt"
+	} else {
+		cpu += ",-npt"
+	}
 	switch {
 	case o.Icount != "":
 		accel = "tcg,thread=single"

@@ -38,9 +38,10 @@ func TestArguments(t *testing.T) {
 		options Options
 		want    []string // consecutive arguments
 	}{
-		{"default", Options{}, []string{"-accel", "tcg,thread=multi", "-cpu", "EPYC,+svm,+npt", "-smp", "2", "-m", "4096"}},
+		{"default", Options{}, []string{"-accel", "tcg,thread=multi", "-cpu", "EPYC,+svm,-npt", "-smp", "2", "-m", "4096"}},
 		{"size", Options{SMP: 4, MemoryMiB: 512}, []string{"-smp", "4", "-m", "512"}},
-		{"tcg by name", Options{Accel: "tcg"}, []string{"-accel", "tcg,thread=multi", "-cpu", "EPYC,+svm,+npt"}},
+		{"tcg by name", Options{Accel: "tcg"}, []string{"-accel", "tcg,thread=multi", "-cpu", "EPYC,+svm,-npt"}},
+		{"nested paging", Options{NestedPaging: true}, []string{"-cpu", "EPYC,+svm,+npt"}},
 		{"kvm", Options{Accel: "kvm"}, []string{"-accel", "kvm", "-cpu", "host"}},
 		{"icount", Options{Icount: "3"}, []string{"-icount", "shift=3,sleep=off"}},
 		{"icount's emulation", Options{Icount: "1"}, []string{"-accel", "tcg,thread=single"}},
