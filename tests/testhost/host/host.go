@@ -55,6 +55,10 @@ type Options struct {
 	// takes 2 ns): time counts executed instructions, and repeats.
 	Icount string
 
+	// NestedPaging gives the processor nested page tables. TCG's emulation of
+	// them breaks one guest in ten, and now and then this machine itself.
+	NestedPaging bool
+
 	Accel  string   // QEMU's accelerator; default tcg
 	Append string   // more kernel command line
 	QEMU   []string // more QEMU arguments
