@@ -11,7 +11,6 @@
 #   make deps    install the Debian packages that tests and examples need
 #   make fuzz    run each fuzz target for FUZZTIME
 #   make bench   measure govmm beside QEMU
-#   make stubborn  what a test host bears least: disks of 1 GiB, Linux by iPXE
 
 SHELL := /bin/bash
 GO ?= go
@@ -26,7 +25,7 @@ IMAGES := /var/lib/govmm/examples
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: help build run test check deps vet unit race integration stubborn fuzz bench images clean
+.PHONY: help build run test check deps vet unit race integration fuzz bench images clean
 
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
@@ -60,19 +59,10 @@ race: deps
 check: deps vet
 	$(SUM) -short $$($(GO) list ./... | grep -v -e /tests/testhost -e /tests/integration -e /tests/firmware -e /tests/bootmedia)
 
-# Stock kernels, in the test host where this host's KVM cannot run them. That emulated
-# processor breaks a guest, or its own kernel, in about one boot in twelve, more often
-# on an idle host (docs/architecture.md has what is known of it); a test that fails
-# runs again, up to five times, and the summary says so. When the host dies, another one
-# goes on with the tests that are left.
+# Stock kernels, in the test host where this host's KVM cannot run them. A test that
+# fails runs once more, and the summary says so.
 integration: deps
-	$(GO) tool gotestsum --format pkgname-and-test-fails --rerun-fails=5 --rerun-fails-run-root-test --rerun-fails-max-failures=40 --packages=./tests/integration -- -timeout 60m -skip '$(STUBBORN)'
-
-# What an emulated host bears least: disks of 1 GiB in each cache mode and way of
-# I/O, which take minutes, and Linux by iPXE.
-STUBBORN = ^TestDiskWhole|^TestFirmwareNetwork/ipxe-linux
-stubborn: deps
-	$(GO) tool gotestsum --format pkgname-and-test-fails --rerun-fails=3 --rerun-fails-run-root-test --packages=./tests/integration -- -timeout 40m -run '$(STUBBORN)'
+	$(GO) tool gotestsum --format pkgname-and-test-fails --rerun-fails=1 --rerun-fails-run-root-test --packages=./tests/integration -- -timeout 60m
 
 # One package at a time: some tests watch a clock, and two cores are few.
 test: deps vet
