@@ -13,8 +13,9 @@
 // request that O_DIRECT cannot take as it is (see [CacheNone]) goes through a
 // buffer.
 //
-// [Open] opens raw images and host block devices, the only back ends here so
-// far. Caching, I/O engine and locking follow the words of the domain XML's
+// [Open] opens raw images and host block devices. The other formats and sources
+// are each a [Layer], in a package below this one, and [NewDisk] makes a back
+// end of the topmost. Caching, I/O engine and locking follow the words of the domain XML's
 // <driver cache= io=>, <readonly/> and <shareable/>.
 //
 // # Speed
@@ -27,13 +28,13 @@
 //
 // # Durability
 //
-// A completed write is seen by every later read, also by other processes of
-// the host, and outlives this process. It outlives a failure of the host only
+// A completed write is seen by every later read. That of a raw image is also
+// seen by other processes of the host, and outlives this one; formats that keep
+// tables write those with the next flush. It outlives a failure of the host only
 // after a later [Flush] has completed, or at once while the write cache is off
 // ([Backend.WriteCache]).
 //
 // # Left out
 //
-// The formats that are not raw, network disks, encryption; throttling; and
-// detection of zeroes in written data.
+// Throttling, and detection of zeroes in written data.
 package block

@@ -33,6 +33,19 @@ const (
 	retryAfter = 64
 )
 
+// inlineDisk is a disk some of whose requests are done on the submitter's
+// goroutine.
+type inlineDisk interface {
+	Do(r *Request) error
+	WriteCache() bool
+	// Brief reports whether data goes through the page cache. Otherwise it is
+	// read and written directly.
+	Brief() bool
+	// tryRead does a read if that takes no waiting. When it is false, the
+	// request is as it was before.
+	tryRead(r *Request) bool
+}
+
 // inliner decides which requests are done on the submitter's goroutine, and
 // does them. It belongs to the submitter.
 //
@@ -42,7 +55,7 @@ const (
 // third of the latency of a guest that does one request at a time, and would
 // halve the speed of one that does two.
 type inliner struct {
-	raw   *Raw // nil: nothing is done inline
+	disk  inlineDisk // nil: nothing is done inline
 	write record
 	alone record
 	last  time.Time // when the last lone request was done
@@ -95,9 +108,9 @@ func (a *record) add(slow bool) {
 // inline or need none.
 func (i *inliner) recordOf(r *Request) *record {
 	switch {
-	case i.raw == nil || (r.Op != Read && r.Op != Write) || r.Bytes() > inlineBytes:
+	case i.disk == nil || (r.Op != Read && r.Op != Write) || r.Bytes() > inlineBytes:
 		return nil
-	case i.raw.direct != nil:
+	case !i.disk.Brief():
 		return &i.alone
 	case r.Op == Write:
 		return &i.write
@@ -127,18 +140,18 @@ func (i *inliner) returns(r *Request) {
 // submit does a request that the page cache can take or give. When it is false,
 // the request is still to be done.
 func (i *inliner) submit(r *Request) (done bool) {
-	if i.raw == nil || i.raw.direct != nil {
+	if i.disk == nil || !i.disk.Brief() {
 		return false
 	}
 	switch r.Op {
 	case Read:
-		return i.raw.tryRead(r)
+		return i.disk.tryRead(r)
 	case Write:
-		if !i.raw.writeCache.Load() || r.Bytes() > inlineBytes || !i.write.good() {
+		if !i.disk.WriteCache() || r.Bytes() > inlineBytes || !i.write.good() {
 			return false
 		}
 		start := time.Now()
-		_ = i.raw.Do(r) // which leaves the error in r
+		_ = i.disk.Do(r) // which leaves the error in r
 		i.write.add(time.Since(start) > i.write.limit(shortWrite))
 		return true
 	}
@@ -147,15 +160,15 @@ func (i *inliner) submit(r *Request) (done bool) {
 
 // kick does a request that is alone in its queue.
 func (i *inliner) kick(r *Request) (done bool) {
-	if i.raw == nil || i.raw.direct == nil || (r.Op != Read && r.Op != Write) ||
-		!i.raw.writeCache.Load() || r.Bytes() > inlineBytes {
+	if i.disk == nil || i.disk.Brief() || (r.Op != Read && r.Op != Write) ||
+		!i.disk.WriteCache() || r.Bytes() > inlineBytes {
 		return false
 	}
 	start := time.Now()
 	if start.Sub(i.last) < returnGap || !i.alone.good() {
 		return false
 	}
-	_ = i.raw.Do(r)
+	_ = i.disk.Do(r)
 	i.last = time.Now()
 	i.alone.add(i.last.Sub(start) > i.alone.limit(shortAlone))
 	return true

@@ -65,3 +65,19 @@ type Mapper interface {
 	// and at least one.
 	Map(offset, length int64) (Extent, error)
 }
+
+// TryReader is a Layer that can tell data which is at hand from data that has to
+// be waited for. A [Disk] over it reads what is at hand without changing to
+// another thread.
+type TryReader interface {
+	// TryReadVec is ReadVec if the data is in the host's memory. Otherwise it
+	// is false, and nothing has been done but that vec may have been filled in
+	// part.
+	TryReadVec(vec [][]byte, offset int64) bool
+}
+
+// Shaper is a Layer that knows good request sizes.
+type Shaper interface {
+	// Topology is as in [Backend].
+	Topology() Topology
+}

@@ -36,7 +36,7 @@ func TestAgainstModel(t *testing.T) {
 
 // model holds what a disk should contain.
 type model struct {
-	d      *Raw
+	d      Backend
 	want   []byte
 	unsure []bool // discarded: either the old content or zeroes
 	rnd    *rand.Rand
@@ -45,7 +45,7 @@ type model struct {
 	async  *waiter
 }
 
-func newModel(t *testing.T, d *Raw, content []byte) *model {
+func newModel(t *testing.T, d Backend, content []byte) *model {
 	return &model{
 		d: d, want: content, unsure: make([]bool, len(content)),
 		rnd: rand.New(rand.NewPCG(7, 11)), memory: pages(t, 1<<20),

@@ -203,6 +203,38 @@ func (d *Raw) Refresh() error {
 	return nil
 }
 
+// Resize makes the file size bytes long and tells the OnResize function. New
+// bytes read as zeroes. A block device keeps its size; asking for more than that
+// is ENOSPC.
+func (d *Raw) Resize(size int64) error {
+	if d.readOnly {
+		return fmt.Errorf("%s: resize: %w", d.path, ErrReadOnly)
+	}
+	if d.device {
+		if size > d.Size() {
+			return fmt.Errorf("%s: the block device has no more than %d bytes: %w", d.path, d.Size(), unix.ENOSPC)
+		}
+		return nil
+	}
+	if err := d.truncate(size); err != nil {
+		return fmt.Errorf("%s: resize to %d bytes: %w", d.path, size, err)
+	}
+	return d.Refresh()
+}
+
+func (d *Raw) truncate(size int64) error {
+	d.open.RLock()
+	defer d.open.RUnlock()
+	if d.closed {
+		return ErrClosed
+	}
+	for {
+		if err := unix.Ftruncate(d.fd, size); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
 // Do implements [Backend].
 func (d *Raw) Do(r *Request) error {
 	d.open.RLock()
@@ -278,7 +310,7 @@ func (d *Raw) newQueue(o QueueOptions) (Queue, error) {
 	if o.Completed == nil {
 		return nil, errNoCompleted
 	}
-	var inline *Raw
+	var inline inlineDisk
 	if o.Inline {
 		inline = d
 	}

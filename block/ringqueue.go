@@ -37,7 +37,7 @@ type ringQueue struct {
 	reaper sync.WaitGroup
 }
 
-func newRingQueue(d, inline *Raw, o QueueOptions) (Queue, error) {
+func newRingQueue(d *Raw, inline inlineDisk, o QueueOptions) (Queue, error) {
 	depth := min(max(o.Depth, 0), MaxDepth)
 	if depth == 0 {
 		depth = DefaultDepth

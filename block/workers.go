@@ -99,15 +99,15 @@ func (w *Workers) NewQueue(do func(*Request) error, o QueueOptions) (Queue, erro
 	return w.newQueue(do, nil, o)
 }
 
-// newQueue is NewQueue for a raw disk of which some requests are done inline, if
-// it is not nil.
-func (w *Workers) newQueue(do func(*Request) error, raw *Raw, o QueueOptions) (*workerQueue, error) {
+// newQueue is NewQueue for a disk of which some requests are done inline, if it
+// is not nil.
+func (w *Workers) newQueue(do func(*Request) error, inline inlineDisk, o QueueOptions) (*workerQueue, error) {
 	if o.Completed == nil {
 		return nil, errNoCompleted
 	}
 	return &workerQueue{
 		completions: newCompletions(o.Completed),
-		workers:     w, do: do, inline: o.Inline, inliner: inliner{raw: raw},
+		workers:     w, do: do, inline: o.Inline, inliner: inliner{disk: inline},
 	}, nil
 }
 
