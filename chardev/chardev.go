@@ -6,8 +6,8 @@
 // they mean something to it, the optional interfaces below it. A back end is a
 // host resource; it implements [Backend] and, where it can, the optional
 // interfaces [ModemController] and [BreakSender]. The domain XML's names for
-// the back ends here are null ([Null]), stdio ([Stdio]), file ([File]) and pty
-// ([Pty]).
+// the back ends here are null ([Null]), stdio ([Stdio]), file ([File]), pty
+// ([Pty]), tcp and unix ([Socket]) and udp ([UDP]).
 //
 // # Output
 //
@@ -18,7 +18,8 @@
 // When the buffer is full, Write accepts less than it was given, and the front
 // end makes the guest wait: a virtqueue is not served on, a UART does not report
 // its transmitter empty. Only a back end at whose other end perhaps nobody is (a
-// pty) does otherwise while that is so: the oldest bytes are dropped and counted.
+// pty, a socket) does otherwise while that is so: the oldest bytes are dropped and
+// counted.
 //
 // # Input
 //

@@ -3,7 +3,6 @@ package chardev
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,17 +30,9 @@ type File struct{ port }
 // OpenFile opens the file. It fails when the path is a directory, cannot be
 // created or written, or is a FIFO without a reader.
 func OpenFile(opts FileOptions) (*File, error) {
-	// O_NONBLOCK keeps a FIFO from blocking the start of the machine; for a
-	// regular file it means nothing.
-	flags := os.O_WRONLY | os.O_CREATE | unix.O_NONBLOCK | unix.O_NOCTTY
-	if opts.Append {
-		flags |= os.O_APPEND
-	} else {
-		flags |= os.O_TRUNC
-	}
-	file, err := os.OpenFile(opts.Path, flags, 0o600)
+	file, err := openOutputFile(opts.Path, opts.Append)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w%s", opts.Name, err, openAdvice(err))
+		return nil, fmt.Errorf("%s: %w", opts.Name, err)
 	}
 	f := new(File)
 	f.init(opts.Options, true)

@@ -19,11 +19,14 @@ const (
 	stopTime = 250 * time.Millisecond
 )
 
-// source is where input comes from. After interrupt, a blocked Read and every
-// later one return soon; interrupt reports whether the source can do that.
+// interrupter is what input comes from. After interrupt, whoever waits for it,
+// and will later, returns soon; interrupt reports whether it can do that.
+type interrupter interface{ interrupt() bool }
+
+// source is input that a Read can be blocked in.
 type source interface {
-	Read(p []byte) (int, error)
-	interrupt() bool
+	io.Reader
+	interrupter
 }
 
 // port is what all back ends are made of: outputs, an input and the front end.
@@ -38,8 +41,8 @@ type port struct {
 	both sync.Mutex // held while main and tee are given the same bytes
 	sent atomic.Uint64
 
-	src   source       // nil without input
-	run   func()       // reads src until it ends; nil without input
+	input interrupter  // nil without input
+	run   func()       // reads input until it ends; nil without input
 	close func() error // releases host resources
 
 	flushTime time.Duration // how long Close waits for pending output
@@ -59,7 +62,7 @@ type port struct {
 	closeErr  error
 }
 
-// init prepares p; the back end adds main, src and run itself.
+// init prepares p; the back end adds main, input and run itself.
 func (p *port) init(opts Options, carrier bool) {
 	p.opts = opts
 	p.errs = newErrorLog(opts.Log, opts.Name)
@@ -84,6 +87,23 @@ func (p *port) outputOptions(what string, s sink, full overflow, linked bool) ou
 		onError: func(err error) {
 			p.errs.report(what+" failed, output of the guest is lost", err)
 		},
+	}
+}
+
+// losing makes o drop the oldest output while nobody is at the other end, or
+// while whoever is there has taken nothing for the time that patience, as in
+// PtyOptions, says. name is the other end in messages.
+func (p *port) losing(o *outputOptions, patience time.Duration, name string) {
+	o.overflow = dropUnread
+	switch {
+	case patience == 0:
+		o.patience = DefaultPatience
+	case patience > 0:
+		o.patience = patience
+	}
+	o.onStall = func() {
+		p.errs.report("the oldest output is dropped until it reads on",
+			fmt.Errorf("the client of %s has read nothing for %v", name, o.patience))
 	}
 }
 
@@ -221,12 +241,38 @@ func (p *port) offer(b []byte) (n int, ok bool) {
 	return p.front.Receive(b), true
 }
 
-// copyInput is the run of a back end whose connection lasts: it reads the
-// source until that ends or fails.
-func (p *port) copyInput() {
-	buf := make([]byte, 4096)
+// deliverBreak is deliver of a break condition, which a front end that knows
+// none is spared.
+func (p *port) deliverBreak() bool {
 	for {
-		n, err := p.src.Read(buf)
+		taken, ok := p.offerBreak()
+		if taken || !ok {
+			return ok
+		}
+		select {
+		case <-p.ready:
+		case <-p.done:
+			return false
+		}
+	}
+}
+
+func (p *port) offerBreak() (taken, ok bool) {
+	p.toFront.Lock()
+	defer p.toFront.Unlock()
+	if p.stopped() {
+		return false, false
+	}
+	r, knows := p.front.(BreakReceiver)
+	return !knows || r.Break(), true
+}
+
+// copyInput is the run of a back end whose connection lasts: it reads the
+// source until that ends or fails, at most size bytes at a time.
+func (p *port) copyInput(src source, size int) {
+	buf := make([]byte, size)
+	for {
+		n, err := src.Read(buf)
 		if n > 0 && !p.deliver(buf[:n]) {
 			return
 		}
@@ -255,7 +301,7 @@ func (p *port) shut() error {
 	p.toFront.Unlock()
 
 	var errs []error
-	if inEnded != nil && p.src.interrupt() {
+	if inEnded != nil && p.input.interrupt() {
 		if !waitFor(inEnded, time.Now().Add(stopTime)) {
 			errs = append(errs, errors.New("reading input cannot be interrupted"))
 		}

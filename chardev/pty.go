@@ -94,18 +94,9 @@ func OpenPty(opts PtyOptions) (*Pty, error) {
 	}
 	p := &Pty{master: master, name: name, link: opts.Link}
 	p.init(opts.Options, false)
-	p.src = ptySource{master}
+	p.input = ptySource{master}
 	out := p.outputOptions("writing to "+name, ptySink{master}, dropUnread, false)
-	switch {
-	case opts.Patience == 0:
-		out.patience = DefaultPatience
-	case opts.Patience > 0:
-		out.patience = opts.Patience
-	}
-	out.onStall = func() {
-		p.errs.report("the oldest output is dropped until it reads on",
-			fmt.Errorf("the client of %s has read nothing for %v", name, out.patience))
-	}
+	p.losing(&out, opts.Patience, name)
 	p.main = newOutput(out)
 	p.flushTime = ptyFlushTime
 	p.drain = p.awaitReader

@@ -79,8 +79,8 @@ func NewStdio(opts StdioOptions) (*Stdio, error) {
 	s := new(Stdio)
 	s.init(opts.Options, true)
 	if in != nil {
-		s.src = in
-		s.run = s.copyInput
+		s.input = in
+		s.run = func() { s.copyInput(in, 4096) }
 	}
 	if out != nil {
 		s.main = s.newOutput("writing output", out, blockWhenFull, true)

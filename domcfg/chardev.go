@@ -29,6 +29,7 @@ type CharBackend struct {
 	Type     CharType
 	Sources  []*CharSource // more than one only for udp
 	Protocol string        // tcp: raw, telnet, telnets or tls
+	Log      *CharLog      // newer than the document; nil for none
 }
 
 // CharSource is an element source of a character device. Which fields count depends on the type.
@@ -38,6 +39,7 @@ type CharSource struct {
 	Path    string // file, dev, pipe and unix; for pty only told to the user
 	Host    string // tcp and udp
 	Service string // a port's number or name
+	Append  OnOff  // file: keep what it holds; newer than the document
 }
 
 // SourcePath returns the path of the file, device, pipe or socket.
@@ -65,6 +67,7 @@ func (b *CharBackend) code(c *coder) {
 	c.group("protocol", func(c *coder) {
 		enum(c.attr("type").required(), &b.Protocol, "raw", "telnet", "telnets", "tls")
 	})
+	child(c, "log", &b.Log)
 }
 
 func (s *CharSource) code(c *coder) {
@@ -72,6 +75,19 @@ func (s *CharSource) code(c *coder) {
 	c.attr("path").str(&s.Path)
 	c.attr("host").str(&s.Host)
 	c.attr("service").str(&s.Service)
+	c.attr("append").onOff(&s.Append)
+}
+
+// CharLog is an element log of a character device: a file that gets a copy of what the guest sends.
+type CharLog struct {
+	Elem
+	File   string
+	Append OnOff // keep what it holds
+}
+
+func (l *CharLog) code(c *coder) {
+	c.attr("file").required().str(&l.File)
+	c.attr("append").onOff(&l.Append)
 }
 
 // Serial is an element serial: a 16550A serial port.
@@ -152,3 +168,10 @@ func (s *Channel) code(c *coder) {
 	})
 	s.codeInfo(c)
 }
+
+// noHostEnd is the condition that a type of character devices is none of those that this version has.
+func noHostEnd(v string) bool {
+	return not("null", "stdio", "file", "pty", "tcp", "udp", "unix")(v)
+}
+
+const noHostEndReason = "this host end is "

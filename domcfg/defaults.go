@@ -317,6 +317,9 @@ func (b *CharBackend) copy() CharBackend {
 	for _, s := range b.Sources {
 		c.Sources = append(c.Sources, new(*s))
 	}
+	if b.Log != nil {
+		c.Log = new(*b.Log)
+	}
 	return c
 }
 

@@ -35,6 +35,9 @@ func (v *validator) charBackend(e *Elem, b *CharBackend) {
 	if b.Protocol != "" && b.Type != CharTCP {
 		v.fail(e, "protocol", `<protocol> is only for type="tcp", not %q`, string(b.Type))
 	}
+	if b.Log != nil {
+		v.absolute(&b.Log.Elem, "@file", b.Log.File)
+	}
 	v.charSources(b)
 }
 

@@ -82,20 +82,12 @@ func (m *Machine) virtioPorts() (map[uint][]virtioPort, error) {
 		if p.Console {
 			patience = chardev.DefaultPatience
 		}
-		backend, path, err := m.openChardev(b, chardev.Options{Name: name, Log: m.named(name)}, patience)
+		char, err := m.openChardev(name, b, patience)
 		if err != nil {
 			return err
 		}
-		m.closer.add(backend.Close)
-		char := &charDevice{
-			Chardev: Chardev{Alias: name, Type: string(b.Type), Path: path, Resizable: p.Console},
-			backend: backend,
-		}
-		m.board.chardevs = append(m.board.chardevs, char)
-		if b.Type == domcfg.CharPTY {
-			m.named(name).Info("virtio port on a pseudo-terminal", "path", path)
-		}
-		p.ID, p.Backend = uint32(*at.Serial.Port), backend
+		char.Resizable = p.Console
+		p.ID, p.Backend = uint32(*at.Serial.Port), char.backend
 		ports[at.Serial.Controller] = append(ports[at.Serial.Controller], virtioPort{p, char})
 		return nil
 	}

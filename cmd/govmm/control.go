@@ -45,6 +45,14 @@ func (c *control) open(name string, log *slog.Logger) error {
 	return nil
 }
 
+// path is the state directory, "" without one.
+func (c *control) path() string {
+	if c.dir == nil {
+		return ""
+	}
+	return c.dir.Path()
+}
+
 // serve answers requests for a machine until end.
 func (c *control) serve(m *vmm.Machine, d *domcfg.Domain) {
 	if c.listener == nil {

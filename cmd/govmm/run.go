@@ -71,6 +71,7 @@ and 128 plus the number of the signal that stopped the machine (130 after ^]).`,
 					return err
 				}
 				defer a.control.close()
+				options.RuntimeDir = a.control.path()
 			}
 			return a.runMachine(c.Context(), j, console == consoleTerminal, options)
 		},
@@ -78,6 +79,7 @@ and 128 plus the number of the signal that stopped the machine (130 after ^]).`,
 	flags := cmd.Flags()
 	flags.StringVar(&console, "console", consoleTerminal, "where the console goes: tty (standard input and output), none")
 	flags.StringVar(&options.Device, "device", "/dev/kvm", "KVM device to use")
+	flags.StringVar(&options.TLSDir, "tls-dir", vmm.DefaultTLSDir, "the certificates of serial ports and channels with TLS: ca-cert.pem, server-cert.pem, server-key.pem, client-cert.pem, client-key.pem")
 	flags.BoolVar(&options.DebugExit, "debug-exit", false, "give the guest a port (0xf4) that ends the machine, for test kernels")
 	flags.BoolVar(&noControl, "no-control", false, "no control socket, and the domain may run several times at once")
 	complete(cmd, "console", consoles)

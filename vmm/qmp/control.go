@@ -125,6 +125,9 @@ func (s *Server) queryChardev(_ context.Context, a *arguments) (any, error) {
 		if c.Path != "" {
 			name += ":" + c.Path
 		}
+		if c.Listens {
+			name += ",server=on"
+		}
 		list = append(list, info{c.Alias, name, true})
 	}
 	return list, a.done()
