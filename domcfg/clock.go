@@ -48,6 +48,27 @@ func (k *Clock) code(c *coder) {
 	children(c, "timer", &k.Timers)
 }
 
+// Timer returns the timer of a name, nil if the domain does not speak of it.
+func (k *Clock) Timer(name string) *Timer {
+	if k == nil {
+		return nil
+	}
+	for _, t := range k.Timers {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// The values of Timer.TickPolicy.
+const (
+	TickDelay   = "delay"
+	TickCatchup = "catchup"
+	TickMerge   = "merge"
+	TickDiscard = "discard"
+)
+
 // Timer is an element timer within clock.
 type Timer struct {
 	Elem
@@ -63,16 +84,16 @@ type Timer struct {
 // Catchup is the element catchup within timer; 0 stands for what is not given.
 type Catchup struct {
 	Elem
-	Threshold uint64
-	Slew      uint64
-	Limit     uint64
+	Threshold uint64 // how far behind the guest begins to catch up, in milliseconds
+	Slew      uint64 // the rate meanwhile, in per cent of the normal one
+	Limit     uint64 // how far behind it can be at most, in milliseconds
 }
 
 func (t *Timer) code(c *coder) {
 	enum(c.attr("name").required(), &t.Name, "platform", "pit", "rtc", "hpet", "tsc",
 		"kvmclock", "hypervclock", "armvtimer")
 	enum(c.attr("track"), &t.Track, "boot", "guest", "wall")
-	enum(c.attr("tickpolicy"), &t.TickPolicy, "delay", "catchup", "merge", "discard")
+	enum(c.attr("tickpolicy"), &t.TickPolicy, TickDelay, TickCatchup, TickMerge, TickDiscard)
 	number(c.attr("frequency"), &t.Frequency, 1, 1<<63-1)
 	enum(c.attr("mode"), &t.Mode, "auto", "native", "emulate", "paravirt", "smpsafe")
 	c.attr("present").yesNo(&t.Present)

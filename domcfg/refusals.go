@@ -56,7 +56,9 @@ func refusals() []rule {
 		{path: "clock/timer", when: attrIs("name", "platform"), reason: "the platform timer is reserved to Xen"},
 		{path: "clock/timer", when: hpetPresent, reason: "the HPET is " + later + `; present="no" is honoured`},
 		{path: "clock/timer@track", when: attrIs("name", "rtc"), reason: "a track for the RTC is " + later},
-		{path: "clock/timer@tickpolicy", value: not("delay"), when: attrIs("name", "rtc", "pit"), reason: "this tick policy is " + later + "; delay is"},
+		{path: "clock/timer/catchup@threshold", value: outside(1, maxCatchup), reason: "the threshold is in milliseconds, up to a day"},
+		{path: "clock/timer/catchup@slew", value: outside(101, 10_000), reason: "the slew is the rate in per cent of the normal one: from 101 to 10000"},
+		{path: "clock/timer/catchup@limit", value: outside(1, maxCatchup), reason: "the limit is in milliseconds, up to a day"},
 		{path: "clock/timer@tickpolicy", when: attrIs("name", "tsc"), reason: "the TSC has no ticks to lose"},
 		{path: "clock/timer@frequency", reason: "a TSC frequency is " + later},
 		{path: "clock/timer@mode", reason: "a TSC mode is " + later + ", and reserved to Xen in effect"},
@@ -232,6 +234,17 @@ func ownConsole(d *Domain, n *node) bool {
 // unfitEntry reports whether an entry of sysinfo is used and has a text that SMBIOS cannot hold.
 func unfitEntry(d *Domain, n *node) bool {
 	return d.OS != nil && d.OS.SMBIOSMode == SMBIOSSysinfo && !isEntryText(n.text)
+}
+
+// maxCatchup is the most that a guest's time can be allowed to be behind: a day in milliseconds.
+const maxCatchup = 24 * 60 * 60 * 1000
+
+// outside makes the condition that a number is not in a range.
+func outside(least, most uint64) func(string) bool {
+	return func(v string) bool {
+		n, err := parseUint(v, 10)
+		return err == nil && (n < least || n > most)
+	}
 }
 
 func hpetPresent(_ *Domain, n *node) bool {

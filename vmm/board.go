@@ -12,9 +12,7 @@ import (
 	"github.com/govmm/govmm/devices/irq"
 	"github.com/govmm/govmm/devices/pci"
 	"github.com/govmm/govmm/devices/platform"
-	"github.com/govmm/govmm/devices/timer"
 	"github.com/govmm/govmm/devices/vga"
-	"github.com/govmm/govmm/memory"
 	"github.com/govmm/govmm/virtio/balloon"
 	"github.com/govmm/govmm/virtio/console"
 )
@@ -113,29 +111,6 @@ func (m *Machine) buildBoard(ctx context.Context) error {
 	}
 	m.board.reset()
 	return nil
-}
-
-// addTimers adds the PIT and the RTC with its CMOS RAM.
-func (m *Machine) addTimers(_ context.Context, w *wiring) error {
-	low, high := memory.Split(ramSize(m.domain))
-	pit := timer.NewPIT(timer.PITOptions{
-		Clock: m.clock,
-		IRQ:   &pulse{vm: m.vm, gsi: irqTimer, log: m.log},
-	})
-	rtc := timer.NewRTC(timer.RTCOptions{
-		Clock:      m.clock,
-		Wall:       m.options.Wall,
-		IRQ:        w.line(irqRTC),
-		RAMBelow4G: low,
-		RAMAbove4G: high,
-		CMOS:       m.cmos(),
-	})
-	m.board.resets(pit, rtc)
-	return m.addPorts(
-		ports{timer.PITPort, timer.PITPorts, "pit", pit},
-		ports{timer.SystemPort, 1, "system control port B", pit.SystemPort()},
-		ports{timer.RTCPort, timer.RTCPorts, "rtc", rtc},
-	)
 }
 
 // addPCI adds the PCI bus with the bridges of the i440FX, PIIX3 and PIIX4.

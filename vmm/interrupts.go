@@ -1,8 +1,10 @@
 package vmm
 
 import (
+	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/govmm/govmm/devices/irq"
 	"github.com/govmm/govmm/kvm"
@@ -73,24 +75,92 @@ func (l *line) Set(asserted bool) {
 	}
 }
 
-// pulse is an edge at an input of the controllers.
+// pulse is an edge at an input of the controllers, for a timer whose ticks count.
+//
+// KVM tells of an edge whether a PIC took it, but counts every edge that reaches
+// a local APIC as taken, pending or not. It does tell, by the second eventfd of a
+// "resampling" irqfd, when the guest has ended an interrupt of the input, and
+// that is what is asked here: until then the next edge is coalesced.
 type pulse struct {
-	vm  *kvm.VM
-	gsi uint32
-	log *slog.Logger
+	vm    *kvm.VM
+	gsi   uint32
+	log   *slog.Logger
+	ended *kvm.EventFD // nil where KVM cannot tell
+	now   func() time.Duration
+
+	mu      sync.Mutex
+	pending bool
+	raised  time.Duration // when, if pending
 }
 
-// Fire raises and lowers the input, and reports whether the raise was taken.
-func (p *pulse) Fire() bool {
+// endPatience is for how long the end of an interrupt is waited for. Then the edge
+// is given again: to one that is still pending that makes no difference, and
+// one that the guest's set-up of the controllers has swallowed is replaced.
+const endPatience = 10 * time.Millisecond
+
+// newPulse makes a pulse into gsi. The machine's end closes what it takes.
+func (m *Machine) newPulse(gsi uint32) (*pulse, error) {
+	p := &pulse{vm: m.vm, gsi: gsi, log: m.log, now: m.clock.Now}
+	if m.vm.CheckExtension(kvm.CapIRQFDResample) == 0 {
+		return p, nil
+	}
+	var c closer
+	m.closer.add(c.Close)
+	trigger, err := kvm.NewEventFD() // which nobody signals
+	if err != nil {
+		return nil, err
+	}
+	c.add(trigger.Close)
+	ended, err := kvm.NewEventFD()
+	if err != nil {
+		return nil, err
+	}
+	c.add(ended.Close)
+	if err := m.vm.AssignIRQFDResample(trigger.FD(), ended.FD(), gsi); err != nil {
+		return nil, hostError(fmt.Errorf("interrupt %d: %w", gsi, err))
+	}
+	c.add(func() error { return m.vm.DeassignIRQFD(trigger.FD(), gsi) })
+	p.ended = ended
+	return p, nil
+}
+
+// Fire raises and lowers the input, unless an earlier interrupt has not ended.
+func (p *pulse) Fire() irq.Delivery {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended != nil {
+		// Read also when nothing is pending: others share the input.
+		if n, err := p.ended.TryWait(); err == nil && n > 0 {
+			p.pending = false
+		}
+	}
+	again := p.pending
+	if again && p.now()-p.raised < endPatience {
+		return irq.Coalesced
+	}
+	d := p.raise()
+	p.pending, p.raised = d != irq.Masked && p.ended != nil, p.now()
+	if again && d == irq.Delivered {
+		return irq.Coalesced // the same tick once more
+	}
+	return d
+}
+
+func (p *pulse) raise() irq.Delivery {
 	status, err := p.vm.IRQLineStatus(p.gsi, true)
 	if err == nil {
 		err = p.vm.IRQLine(p.gsi, false)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		p.log.Error("interrupt lost", "irq", p.gsi, "error", err)
-		return false
+		return irq.Masked
+	case status < 0:
+		return irq.Masked
+	case status == 0:
+		return irq.Coalesced
 	}
-	return status > 0
+	return irq.Delivered
 }
 
 var (

@@ -17,12 +17,24 @@ type Line interface {
 
 // Pulse is one edge on an edge-triggered input.
 type Pulse interface {
-	// Fire reports whether the interrupt was accepted. It is false when an
-	// earlier edge on the same input was still pending and the two became one
-	// ("coalesced"), or when the controller ignored it: the tick was lost, and
-	// the timer's tick policy decides what to do about it.
-	Fire() (accepted bool)
+	// Fire tells what became of the interrupt. What a timer does about one that
+	// was not delivered is its tick policy.
+	Fire() Delivery
 }
+
+// Delivery is what became of an edge.
+type Delivery uint8
+
+// The fates of an edge. The zero value is that of a wire which leads nowhere.
+const (
+	// Masked: the controllers ignored it. The guest does not want it.
+	Masked Delivery = iota
+	// Coalesced: an earlier edge on the same input is still pending or being
+	// served, and the two became one.
+	Coalesced
+	// Delivered: the guest gets it.
+	Delivered
+)
 
 // MSI sends a message signalled interrupt: a 32-bit write of data to addr
 // (PCI Local Bus Specification 3.0, section 6.8).
@@ -38,10 +50,10 @@ type LineFunc func(asserted bool)
 func (f LineFunc) Set(asserted bool) { f(asserted) }
 
 // PulseFunc makes a Pulse of a function.
-type PulseFunc func() bool
+type PulseFunc func() Delivery
 
 // Fire calls f.
-func (f PulseFunc) Fire() bool { return f() }
+func (f PulseFunc) Fire() Delivery { return f() }
 
 // None is a wire that leads nowhere.
 type None struct{}
@@ -49,8 +61,8 @@ type None struct{}
 // Set does nothing.
 func (None) Set(bool) {}
 
-// Fire reports that nothing accepted the edge.
-func (None) Fire() bool { return false }
+// Fire reports that nobody listens.
+func (None) Fire() Delivery { return Masked }
 
 // Send reports that nothing took the message.
 func (None) Send(uint64, uint32) bool { return false }

@@ -5,6 +5,8 @@
 // Sources: Intel 8254 data sheet (231164-005), Motorola MC146818 data sheet,
 // Intel 82371SB (PIIX3) data sheet for the ports.
 //
+// What becomes of ticks that the guest misses is a timer's tick policy (tick.go).
+//
 // All state is computed from the injected clock when it is looked at; a host
 // timer is armed only while the guest waits for an interrupt. Left out: the
 // sound of the speaker, the interrupt edge that a control word causes on real

@@ -25,19 +25,18 @@ const refreshCount = 18
 type PITOptions struct {
 	Clock clock.Clock
 	IRQ   irq.Pulse // counter 0's OUT, IRQ0 on a PC; nil leads nowhere
+	// Ticks is what happens to counter 0's ticks that the guest misses.
+	Ticks TickOptions
 }
 
 // PIT is an 8254 as wired in the PC: counter 0 interrupts, counter 1 times the
 // DRAM refresh, and counter 2 is gated and read through port 0x61. It is a
 // bus.Handler for the four ports from PITPort.
-//
-// Counter 0's ticks follow the policy "delay": a tick that the interrupt
-// controller could not take, or that the host was too late for, is kept and
-// delivered later (see ticks).
 type PIT struct {
-	clock clock.Clock
-	irq   irq.Pulse
-	timer clock.Timer
+	clock   clock.Clock
+	irq     irq.Pulse
+	timer   clock.Timer
+	options TickOptions
 
 	mu sync.Mutex
 	s  PITState
@@ -53,7 +52,7 @@ type PITState struct {
 // NewPIT returns a PIT in its power-on state: counter 1 runs as PC firmware
 // leaves it, the others wait to be programmed.
 func NewPIT(o PITOptions) *PIT {
-	p := &PIT{clock: o.Clock, irq: o.IRQ}
+	p := &PIT{clock: o.Clock, irq: o.IRQ, options: o.Ticks}
 	if p.irq == nil {
 		p.irq = irq.None{}
 	}
@@ -94,7 +93,7 @@ func (p *PIT) advance() (t int64) {
 	t = p.now()
 	c := &p.s.Counters[0]
 	if n := c.advance(t); n > 0 {
-		p.s.Ticks.due(n)
+		p.s.Ticks.due(&p.options, n, p.period())
 	}
 	p.s.Counters[1].advance(t)
 	p.s.Counters[2].advance(t)
@@ -167,6 +166,14 @@ func (p *PIT) command(v uint8, t int64) {
 	}
 }
 
+// period is that of counter 0's ticks, 0 in the modes that make one tick.
+func (p *PIT) period() time.Duration {
+	if c := &p.s.Counters[0]; c.periodic() {
+		return timeOf(c.Initial, PITFrequency)
+	}
+	return 0
+}
+
 // schedule arms the host timer for the next tick, and only if there is one.
 // mu is held.
 func (p *PIT) schedule() {
@@ -176,8 +183,7 @@ func (p *PIT) schedule() {
 	if ok {
 		rise = timeOf(tick, PITFrequency)
 	}
-	period := timeOf(c.Initial, PITFrequency)
-	if deadline, ok := p.s.Ticks.next(rise, ok, period); ok {
+	if deadline, ok := p.s.Ticks.next(&p.options, rise, ok, p.period()); ok {
 		p.timer.Set(deadline)
 		return
 	}
@@ -189,13 +195,13 @@ func (p *PIT) tick() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.advance()
-	if p.s.Ticks.take(p.clock.Now()) {
+	if p.s.Ticks.take(&p.options, p.clock.Now(), p.period()) {
 		generation := p.s.Ticks.Generation
 		p.mu.Unlock() // Fire may be a system call
-		accepted := p.irq.Fire()
+		delivery := p.irq.Fire()
 		p.mu.Lock()
 		if generation == p.s.Ticks.Generation {
-			p.s.Ticks.fired(accepted, p.s.Counters[0].periodic())
+			p.s.Ticks.fired(&p.options, delivery, p.period())
 		}
 	}
 	p.schedule()

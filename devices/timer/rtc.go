@@ -73,6 +73,9 @@ type RTCOptions struct {
 	// IRQ is the interrupt output, IRQ8 on a PC, asserted until the guest
 	// reads register C; nil leads nowhere.
 	IRQ irq.Line
+	// Ticks is what happens to periodic interrupts that the guest misses: that
+	// come while it has not read register C since the one before.
+	Ticks TickOptions
 	// RAMBelow4G and RAMAbove4G are the guest's memory in bytes, which the
 	// CMOS RAM tells to the firmware.
 	RAMBelow4G, RAMAbove4G uint64
@@ -90,6 +93,7 @@ type RTC struct {
 	wall  func() time.Time
 	irq   irq.Line
 	timer clock.Timer
+	ticks TickOptions
 
 	mu sync.Mutex
 	s  RTCState
@@ -106,15 +110,16 @@ type RTCState struct {
 	OffsetSeconds     int64
 	OffsetNanoseconds int64 // 0 to 999999999
 
-	SeenPeriodic int64 // periodic interrupts up to this crystal tick are flagged
+	SeenPeriodic int64 // periodic interrupts up to this crystal tick are flagged, or in Ticks
 	SeenSecond   int64 // updates and alarms up to this second are flagged
 	Asserted     bool  // level of the interrupt output
+	Ticks        TickState
 }
 
 // NewRTC returns an RTC that was set and initialised before by the firmware: it
 // runs, in BCD and 24-hour mode, with all interrupts disabled.
 func NewRTC(o RTCOptions) *RTC {
-	r := &RTC{clock: o.Clock, wall: o.Wall, irq: o.IRQ}
+	r := &RTC{clock: o.Clock, wall: o.Wall, irq: o.IRQ, ticks: o.Ticks}
 	if r.wall == nil {
 		r.wall = time.Now
 	}
@@ -246,8 +251,11 @@ func (r *RTC) write(reg, v uint8) {
 func (r *RTC) writeControl(change func(*RTCState)) {
 	r.flag()
 	r.latch()
-	wasRunning, wasHeld := r.s.running(), r.s.held()
+	wasRunning, wasHeld, period := r.s.running(), r.s.held(), r.s.period()
 	change(&r.s)
+	if r.s.period() != period {
+		r.s.Ticks.restart()
+	}
 	if wasHeld && !r.s.held() {
 		// The first update comes half a second after the divider is released
 		// (MC146818, "Divider Stages").

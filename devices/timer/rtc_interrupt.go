@@ -23,12 +23,7 @@ func (s *RTCState) period() int64 {
 // called. It must be called before anything changes that it depends on.
 func (r *RTC) flag() {
 	s := &r.s
-	tick := ticksAt(r.clock.Now(), crystal)
-	if p := s.period(); p != 0 && tick/p > s.SeenPeriodic/p {
-		s.RAM[regC] |= cPF
-	}
-	s.SeenPeriodic = tick
-
+	r.flagPeriodic()
 	if s.running() {
 		second, _ := r.now()
 		if second > s.SeenSecond {
@@ -41,6 +36,38 @@ func (r *RTC) flag() {
 	}
 	if s.RAM[regC]&s.RAM[regB]&(cPF|cAF|cUF) != 0 {
 		s.RAM[regC] |= cIRQF
+	}
+}
+
+// flagPeriodic sets PF. Without its interrupt it is a plain flag. With it, what
+// comes while PF is still set was missed by the guest, and the tick policy says
+// when PF is set again for that.
+func (r *RTC) flagPeriodic() {
+	s := &r.s
+	now := r.clock.Now()
+	tick := ticksAt(now, crystal)
+	p := s.period()
+	var due int64
+	if p != 0 {
+		due = tick/p - s.SeenPeriodic/p
+	}
+	s.SeenPeriodic = tick
+	flagged := s.RAM[regC]&cPF != 0
+	switch {
+	case s.RAM[regB]&bPIE == 0 || p == 0:
+		s.Ticks.restart()
+		s.Ticks.Owed = 0
+		if due > 0 {
+			s.RAM[regC] |= cPF
+		}
+		return
+	case flagged && r.ticks.Policy == TickDiscard:
+		return
+	case due > 0:
+		s.Ticks.due(&r.ticks, due, timeOf(p, crystal))
+	}
+	if !flagged && s.Ticks.take(&r.ticks, now, timeOf(p, crystal)) {
+		s.RAM[regC] |= cPF
 	}
 }
 
@@ -75,7 +102,9 @@ func (r *RTC) nextEvent() (deadline time.Duration, ok bool) {
 		}
 	}
 	if p := s.period(); p != 0 && waits&cPF != 0 {
-		at(timeOf((s.SeenPeriodic/p+1)*p, crystal))
+		due := timeOf((s.SeenPeriodic/p+1)*p, crystal)
+		next, _ := s.Ticks.next(&r.ticks, due, true, timeOf(p, crystal))
+		at(next)
 	}
 	if waits&(cUF|cAF) == 0 || !s.running() {
 		return deadline, ok
