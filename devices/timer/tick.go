@@ -1,6 +1,7 @@
 package timer
 
 import (
+	"math"
 	"time"
 
 	"github.com/govmm/govmm/devices/irq"
@@ -64,7 +65,7 @@ const (
 // single ticks late and not the rate lower.
 type TickState struct {
 	Owed       int64         // ticks that are due and not delivered
-	Refused    bool          // the last one fired was coalesced with one still pending
+	Refused    uint8         // so many in a row were coalesced with one still pending
 	Catching   bool          // the guest was behind by the threshold, and still is behind
 	Slot       time.Duration // of the last tick that was fired
 	Any        bool          // Slot is valid
@@ -99,7 +100,7 @@ func (s *TickState) restart() {
 	if s.Tried {
 		s.Owed = 0
 	}
-	s.Refused, s.Tried, s.Catching = false, false, false
+	s.Refused, s.Tried, s.Catching = 0, false, false
 	s.Generation++
 }
 
@@ -114,8 +115,9 @@ func (s *TickState) ready(o *TickOptions, period time.Duration) time.Duration {
 		step = period - gridSlack
 	case TickCatchup:
 		step = period - gridSlack
-		if !s.Refused && (s.Catching || o.Threshold == 0) {
-			step = fraction(period, o.Slew)
+		if s.Catching || o.Threshold == 0 {
+			// More and more slowly while the guest does not take any.
+			step = min(fraction(period, o.Slew)<<min(max(s.Refused, 1)-1, 16), step)
 		}
 	case TickMerge:
 		// On its own if there is room for it before the next tick.
@@ -157,12 +159,16 @@ func (s *TickState) take(o *TickOptions, now, period time.Duration) bool {
 // fired notes what became of the tick taken last. A single shot that was
 // coalesced is not repeated: the earlier edge, still pending, stands for it.
 func (s *TickState) fired(o *TickOptions, d irq.Delivery, period time.Duration) {
-	s.Refused = d == irq.Coalesced
+	if d != irq.Coalesced {
+		s.Refused = 0
+	} else if s.Refused < math.MaxUint8 {
+		s.Refused++
+	}
 	switch {
 	case d == irq.Masked:
 		// The guest does not listen, so it does not miss anything.
 		s.Owed, s.Catching = 0, false
-	case s.Refused && period > 0 && o.Policy != TickDiscard:
+	case s.Refused > 0 && period > 0 && o.Policy != TickDiscard:
 		s.due(o, 1, period)
 	}
 }

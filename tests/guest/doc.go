@@ -34,10 +34,13 @@
 //	address=n     the address that mmio-bench writes
 //	virtio=how    legacy, modern (also if absent), or packed, which is modern with packed rings
 //	irq=how       of virtio: intx, or msix where the device has it
+//	pic=how       of missed ticks: on, or off for the I/O APIC
+//	windows=n     quarters of a second that those are counted
 //
 // The tests are acpi, boot, cpuid, i8042, ioapic, lapic, memory, pci, pic, pit,
 // pmtimer, port92, pvpanic, rtc, smp and uart, and the slow ones rtc-update,
-// rtc-rollover, pio-bench, mmio-bench and spin-bench.
+// rtc-rollover, pio-bench, mmio-bench, spin-bench, and those of missed ticks, ticks-pit and
+// ticks-rtc, whose numbers are for who knows the tick policy.
 //
 // Those of virtio devices (Virtual I/O Device specification 1.3) are slow tests,
 // too, since a machine need not have any: virtio-pci (what each function shows),

@@ -1,0 +1,126 @@
+/* Ticks that the guest misses: interrupts are off for a quarter of a second, then on again, and what
+   comes is counted. The time is the PM timer's, to a microsecond, as that of the TSC is only calibrated
+   in a millisecond. The numbers are the machine's own: whoever runs the kernel knows the tick policy.
+   Options: pic=off lets IRQ 0 and 8 come through the I/O APIC; windows=n counts for n quarters of a
+   second, up to 16. */
+#include "kernel.h"
+
+#define OFF_US 250000
+#define MAX_WINDOWS 16 /* in the 4.7 s that the PM timer can tell */
+#define WINDOW_US 250000
+
+#define IOAPIC 0xfec00000ull
+#define IOAPIC_MASKED (1 << 16)
+#define VECTOR_TICK (VECTOR_APIC + 4)
+
+static uint16_t pm_timer;
+
+static uint32_t pm_ticks(void) { return inl(pm_timer) & 0xffffff; }
+
+/* Microseconds of a difference below the 4.7 s in which 24 bits wrap. */
+static uint64_t pm_us(uint32_t from, uint32_t to) { return (uint64_t)((to - from) & 0xffffff) * 1000000 / PM_TIMER_HZ; }
+
+static void ioapic_set(unsigned pin, uint32_t low)
+{
+	write32(IOAPIC, 0x11 + 2 * pin);
+	write32(IOAPIC + 0x10, lapic_read(LAPIC_ID));
+	write32(IOAPIC, 0x10 + 2 * pin);
+	write32(IOAPIC + 0x10, low);
+}
+
+/* Lets the interrupts of an input come, by the way the command line says, and returns their vector. */
+static unsigned route(unsigned irq, void (*hook)(void))
+{
+	bool pic = !option_has("pic", "off");
+	unsigned vector = pic ? VECTOR_PIC + irq : VECTOR_TICK;
+	irq_hook[vector] = hook;
+	pic_init();
+	pic_route(pic);
+	if (pic)
+		pic_unmask(irq);
+	else
+		ioapic_set(irq ? irq : 2, vector);
+	return vector;
+}
+
+static void unroute(unsigned irq, unsigned vector)
+{
+	pic_init();
+	pic_route(false);
+	ioapic_set(irq ? irq : 2, IOAPIC_MASKED | VECTOR_TICK);
+	irq_hook[vector] = NULL;
+}
+
+/* count reports, for each window after the interruption, its end and the ticks until then. */
+static void count(unsigned vector)
+{
+	uint32_t first = irq_count[vector];
+	sti();
+	bool ticks = WAIT_US(irq_count[vector] > first + 20, SOON);
+	cli();
+	if (!check(ticks, "ticks", "%u of 20", irq_count[vector] - first))
+		return;
+	uint32_t start = pm_ticks();
+	first = irq_count[vector];
+	WAIT_US(false, OFF_US);
+	uint32_t on = pm_ticks();
+	report("off-us", "%lu", pm_us(start, on));
+	uint64_t us[MAX_WINDOWS];
+	uint32_t n[MAX_WINDOWS];
+	uint64_t windows = option_number("windows", 2);
+	if (windows > MAX_WINDOWS)
+		windows = MAX_WINDOWS;
+	sti();
+	for (unsigned i = 0; i < windows; i++) {
+		WAIT_US(false, WINDOW_US);
+		n[i] = irq_count[vector] - first;
+		us[i] = pm_us(on, pm_ticks());
+	}
+	cli();
+	for (unsigned i = 0; i < windows; i++)
+		report("window", "%lu %u", us[i], n[i]);
+}
+
+static bool has_pm_timer(void)
+{
+	uint16_t base = pm_base();
+	pm_timer = (uint16_t)(base + 8);
+	return check(base != 0, "pm-timer", "there is none");
+}
+
+TEST_SLOW(ticks_pit, "ticks-pit")
+{
+	if (!has_pm_timer())
+		return;
+	unsigned vector = route(0, NULL);
+	pit_set(0, 2, PIT_HZ / 1000);
+	count(vector);
+	pit_set(0, 0, 0xffff);
+	unroute(0, vector);
+}
+
+static void rtc_set(uint8_t reg, uint8_t v)
+{
+	outb(0x70, reg);
+	outb(0x71, v);
+}
+
+static void rtc_acknowledge(void)
+{
+	outb(0x70, 0x0c);
+	inb(0x71);
+}
+
+TEST_SLOW(ticks_rtc, "ticks-rtc")
+{
+	if (!has_pm_timer())
+		return;
+	unsigned vector = route(8, rtc_acknowledge);
+	rtc_set(0x0a, 0x26); /* 1024 Hz */
+	rtc_acknowledge();
+	rtc_set(0x0b, 0x42); /* 24 hours, periodic interrupt */
+	count(vector);
+	rtc_set(0x0b, 0x02);
+	rtc_acknowledge();
+	unroute(8, vector);
+}

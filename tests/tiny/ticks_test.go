@@ -1,0 +1,115 @@
+package tiny
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/govmm/govmm/tests/guest"
+)
+
+// missed are the results of the kernel's tests of missed ticks: how long its
+// interrupts were off, and how many ticks had come so long after that.
+type missed struct {
+	off     float64 // microseconds
+	windows [][2]float64
+}
+
+func parseMissed(t *testing.T, r *guest.Report, test string) (m missed) {
+	t.Helper()
+	for _, x := range r.Results {
+		if x.Test != test {
+			continue
+		}
+		var err error
+		switch x.Name {
+		case "off-us":
+			_, err = fmt.Sscan(x.Detail, &m.off)
+		case "window":
+			var w [2]float64
+			_, err = fmt.Sscan(x.Detail, &w[0], &w[1])
+			m.windows = append(m.windows, w)
+		}
+		if err != nil {
+			t.Fatalf("%v: %v", x, err)
+		}
+	}
+	if m.off == 0 || len(m.windows) == 0 {
+		t.Fatalf("no results of %s", test)
+	}
+	return m
+}
+
+// TestMissedTicks turns the guest's interrupts off for a quarter of a second,
+// and looks at what each policy then makes of the ticks of that time. A guest on
+// a busy host misses some at other times as well, so that without catching up
+// only the most that may come is known; devices/timer counts to the tick.
+func TestMissedTicks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for seconds of the guest's clock")
+	}
+	kernel := images(t).Kernel
+	for _, timer := range []struct {
+		name string
+		rate float64 // Hz
+	}{{"pit", 1193182.0 / 1193}, {"rtc", 1024}} {
+		for _, tt := range []struct {
+			policy, catchup string
+			pic             string
+			slew            float64 // the rate of catching up; 0 for none
+		}{
+			{"delay", "", "on", 0},
+			{"merge", "", "on", 0},
+			{"discard", "", "on", 0},
+			{"catchup", "<catchup threshold='10000'/>", "off", 0},
+			{"catchup", "", "on", 2},
+			{"catchup", "<catchup slew='500'/>", "on", 5},
+			{"catchup", "<catchup slew='500'/>", "off", 5},
+		} {
+			t.Run(strings.Join([]string{timer.name, tt.policy, tt.catchup, "pic=" + tt.pic}, " "), func(t *testing.T) {
+				test, windows := "ticks-"+timer.name, 2
+				if tt.slew > 0 {
+					windows = 12
+				}
+				_, output := run(t, kernel, Options{
+					PVH:     true,
+					Cmdline: fmt.Sprintf("test=%s pic=%s windows=%d", test, tt.pic, windows),
+					Clock:   fmt.Sprintf("<timer name='%s' tickpolicy='%s'>%s</timer>", timer.name, tt.policy, tt.catchup),
+				})
+				r := report(t, output)
+				if err := r.Err(); err != nil {
+					t.Fatal(err)
+				}
+				checkMissed(t, parseMissed(t, r, test), timer.rate/1e6, tt.slew)
+			})
+		}
+	}
+}
+
+// checkMissed checks the ticks after an interruption, given the rate in ticks a
+// microsecond.
+func checkMissed(t *testing.T, m missed, rate, slew float64) {
+	t.Helper()
+	const slack = 3     // ticks: pending ones, and those at the turn of a window
+	const backlog = 150 // ticks that were missed before: the guest waits until it has seen 20
+	missing := m.off * rate
+	made := 0.0
+	for _, w := range m.windows {
+		us, n := w[0], w[1]
+		extra := n - us*rate
+		switch {
+		case n < slack:
+			t.Errorf("%v ticks in %v us", n, us)
+		case slew == 0 && extra > slack:
+			t.Errorf("%v ticks in %v us: %.1f of the missed ones were made up", n, us, extra)
+		case slew > 0 && (extra > missing+backlog || n > us*rate*slew+slack):
+			t.Errorf("%v ticks in %v us, %.1f more than the rate gives, after %.1f were missed", n, us, extra, missing)
+		}
+		made = max(made, extra)
+	}
+	// A guest that is interpreted, on a host with much else to do, may not manage
+	// the rate, and be catching up still.
+	if slew > 0 && made < missing/2 {
+		t.Errorf("of %.1f missed ticks, few have come: %v", missing, m.windows)
+	}
+}
