@@ -47,6 +47,7 @@ func harmless() []rule {
 			reason: `ignored: it is only for type="ethernet"`},
 		{path: "devices/interface/script", when: parentAttrIs("type", "network", "bridge", "user", "direct", "mcast", "server", "client"),
 			reason: `ignored: a script is only run for type="ethernet"`},
+		{path: "devices/interface/driver@name", value: is("vhost"), when: offTap, reason: "ignored: only a tap is served by vhost"},
 		{path: "devices/controller", when: idleUSB, reason: "ignored: there is no USB controller, and nothing that needs one"},
 		{path: "devices/console@tty", reason: "ignored: it is told to the user, not taken"},
 		{path: "devices/serial/source@path", when: parentAttrIs("type", "pty"), reason: "ignored: the pty's name is given by the host"},
@@ -54,6 +55,11 @@ func harmless() []rule {
 		{path: "devices/channel/source@path", when: parentAttrIs("type", "pty"), reason: "ignored: the pty's name is given by the host"},
 		{path: "devices/parallel/source@path", when: parentAttrIs("type", "pty"), reason: "ignored: the pty's name is given by the host"},
 	}
+}
+
+// offTap reports whether an element within interface is of one whose host end is no tap.
+func offTap(_ *Domain, n *node) bool {
+	return slices.Contains([]string{"user", "mcast", "server", "client"}, n.parent.value("type"))
 }
 
 func bootsDirectly(d *Domain, _ *node) bool { return d.BootsDirectly() }

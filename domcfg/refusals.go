@@ -103,9 +103,11 @@ func interfaceRefusals() []rule {
 		{path: "devices/interface", when: runsQEMUIfup,
 			reason: "without <script> it runs /etc/qemu-ifup, and scripts are " + later + `; <script path=""/> runs none`},
 		{path: "devices/interface", when: defaultNIC, reason: `without <model> the NIC is an rtl8139, which is ` + later + "; virtio is"},
-		{path: "devices/interface@type", value: not("bridge", "ethernet"), reason: "this network is " + later + "; bridge and ethernet are"},
+		{path: "devices/interface@type", value: not("bridge", "ethernet", "mcast", "server", "client"),
+			reason: "this network is " + later + "; bridge, ethernet, mcast, server and client are"},
 		{path: "devices/interface/model@type", value: func(m string) bool { return !strings.EqualFold(m, "virtio") }, reason: "this NIC is " + later + "; virtio is"},
 		{path: "devices/interface/script@path", value: not(""), when: parentAttrIs("type", "ethernet"), reason: "scripts are " + later + "; an empty path runs none"},
+		{path: "devices/interface/driver@queues", value: not("1"), when: offTap, reason: "only a tap has several pairs of queues"},
 		{path: "devices/interface/virtualport", reason: "virtual ports are " + later},
 	}
 }
@@ -291,7 +293,11 @@ func runsQEMUIfup(d *Domain, n *node) bool { return interfaceOf(d, n).runsDefaul
 // defaultNIC reports whether an interface that has no other fault has no model.
 func defaultNIC(d *Domain, n *node) bool {
 	i := interfaceOf(d, n)
-	return i.Model == "" && (i.Type == InterfaceBridge || i.Type == InterfaceEthernet)
+	switch i.Type {
+	case InterfaceBridge, InterfaceEthernet, InterfaceMcast, InterfaceServer, InterfaceClient:
+		return i.Model == ""
+	}
+	return false
 }
 
 // interfaceOf returns the interface of an element interface.

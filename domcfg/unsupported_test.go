@@ -74,6 +74,9 @@ func TestHonoured(t *testing.T) {
 			"<source file='/a'/><blockio logical_block_size='4096'/><target dev='vda'/></disk>"),
 		withDevices("<interface type='bridge'><source bridge='br0'/><model type='ViRtIo'/><target dev='tap3'/></interface>"),
 		withDevices("<interface type='ethernet'><script path=''/><model type='virtio'/></interface>"),
+		withDevices("<interface type='mcast'><source address='230.0.0.1' port='5558'/><model type='virtio'/></interface>"),
+		withDevices("<interface type='server'><source port='5558'/><model type='virtio'/><driver queues='1'/></interface>"),
+		withDevices("<interface type='client'><source address='192.0.2.1' port='5558'/><model type='virtio'/></interface>"),
 		withDevices("<interface type='ethernet'><target dev='t0' managed='no'/><model type='virtio'/></interface>"),
 		withDevices("<interface type='ethernet'><target dev='t0' managed='yes'/><model type='virtio'/></interface>"),
 		withDevices("<interface type='bridge'><source bridge='br0'/><model type='virtio'/><driver name='vhost' txmode='timer' queues='2'>" +
@@ -247,6 +250,8 @@ func TestRefusals(t *testing.T) {
 		{withDevices("<smartcard mode='host'/>"), `5:10: devices/smartcard: smartcards are not`},
 		{withDevices("<interface type='user'/>"), `5:21: devices/interface: type="user": this network`},
 		{withDevices("<interface type='network'><source network='n'/><model type='virtio'/></interface>"), `5:21: devices/interface: type="network": this network`},
+		{withDevices("<interface type='client'><source address='192.0.2.1' port='5'/></interface>"), `5:10: devices/interface: without <model> the NIC is an rtl8139`},
+		{withDevices("<interface type='server'><source port='5'/><model type='virtio'/><driver queues='2'/></interface>"), `5:83: devices/interface/driver: queues="2": only a tap has`},
 		{withDevices("<interface type='bridge'><source bridge='b'/></interface>"), `5:10: devices/interface: without <model> the NIC is an rtl8139`},
 		{withDevices("<interface type='bridge'><source bridge='b'/><model type='e1000'/></interface>"), `5:62: devices/interface/model: type="e1000": this NIC`},
 		{withDevices("<interface type='ethernet'><model type='virtio'/></interface>"), `5:10: devices/interface: without <script> it runs /etc/qemu-ifup`},
@@ -365,6 +370,8 @@ func TestWarnings(t *testing.T) {
 			`5:54: devices/disk/boot: ignored: the domain is started in its kernel, without firmware`}},
 		{withDevices("<channel type='pty'><source path='/dev/pts/1'/><target type='virtio'/></channel>"), []string{
 			`5:38: devices/channel/source: path="/dev/pts/1": ignored: the pty's name is given by the host`}},
+		{withDevices("<interface type='server'><source port='5'/><driver name='vhost'/></interface>"), []string{
+			`5:61: devices/interface/driver: name="vhost": ignored: only a tap is served by vhost`}},
 		{withDevices("<interface type='user'><target managed='yes'/></interface>"), []string{
 			`5:41: devices/interface/target: managed="yes": ignored: it is only for type="ethernet"`}},
 		{withDevices("<interface type='ethernet'><target dev='vnet0' managed='no'/></interface>"), nil},

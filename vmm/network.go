@@ -6,6 +6,7 @@ import (
 
 	"github.com/govmm/govmm/domcfg"
 	hostnet "github.com/govmm/govmm/net"
+	"github.com/govmm/govmm/net/socket"
 	"github.com/govmm/govmm/net/vhost"
 	"github.com/govmm/govmm/virtio"
 	virtionet "github.com/govmm/govmm/virtio/net"
@@ -20,8 +21,8 @@ const (
 // nic is a network interface of the board.
 type nic struct {
 	alias  string
+	host   string // the name of its tap, if it has one
 	mac    domcfg.MAC
-	tap    *hostnet.Tap
 	device *virtionet.Device
 }
 
@@ -45,20 +46,12 @@ func (m *Machine) addInterface(i *domcfg.Interface, index int) error {
 	}
 	name := fmt.Sprintf("net%d", index)
 	pairs := max(int(driver.Queues), 1)
-	tap, err := hostnet.NewTap(hostnet.TapOptions{
-		Name:     i.TargetDev,
-		Existing: i.TargetManaged == domcfg.No,
-		Queues:   pairs,
-		MAC:      i.MAC,
-		MTU:      int(i.MTU),
-		Bridge:   i.Source.Bridge,
-		Log:      m.named(name),
-	})
+	host, err := m.openHostEnd(i, name, pairs)
 	if err != nil {
 		return err
 	}
-	m.closer.add(tap.Close)
-	kernel, err := m.openVhost(driver.Name, pairs)
+	m.closer.add(host.Close)
+	kernel, err := m.openVhost(driver.Name, pairs, host)
 	if err != nil {
 		return err
 	}
@@ -68,7 +61,7 @@ func (m *Machine) addInterface(i *domcfg.Interface, index int) error {
 		MTU:        int(i.MTU),
 		QueuePairs: pairs,
 		Packed:     driver.Packed == domcfg.On,
-		Backend:    tap,
+		Backend:    host,
 		Vhost:      kernel,
 		Memory:     m.ram,
 		TxTimer:    driver.TXMode == "timer",
@@ -86,7 +79,11 @@ func (m *Machine) addInterface(i *domcfg.Interface, index int) error {
 			return err
 		}
 	}
-	m.board.nics = append(m.board.nics, &nic{alias: name, mac: i.MAC, tap: tap, device: device})
+	n := &nic{alias: name, mac: i.MAC, device: device}
+	if tap, ok := host.(*hostnet.Tap); ok {
+		n.host = tap.Name()
+	}
+	m.board.nics = append(m.board.nics, n)
 	rom, err := m.nicROM(i, index)
 	if err != nil {
 		return err
@@ -94,10 +91,41 @@ func (m *Machine) addInterface(i *domcfg.Interface, index int) error {
 	return m.addVirtio(name, i.Address, device, virtioOptions{rom: rom})
 }
 
+// openHostEnd opens what a network interface is plugged into.
+func (m *Machine) openHostEnd(i *domcfg.Interface, name string, pairs int) (hostnet.Backend, error) {
+	wire := socket.Options{Address: i.Source.Address, Port: i.Source.Port, MTU: int(i.MTU), Log: m.named(name)}
+	switch i.Type {
+	case domcfg.InterfaceMcast:
+		return opened(socket.NewMcast(wire))
+	case domcfg.InterfaceServer:
+		return opened(socket.NewServer(wire))
+	case domcfg.InterfaceClient:
+		return opened(socket.NewClient(wire))
+	}
+	return opened(hostnet.NewTap(hostnet.TapOptions{
+		Name:     i.TargetDev,
+		Existing: i.TargetManaged == domcfg.No,
+		Queues:   pairs,
+		MAC:      i.MAC,
+		MTU:      int(i.MTU),
+		Bridge:   i.Source.Bridge,
+		Log:      m.named(name),
+	}))
+}
+
+// opened is a host end of any kind, or nil with an error.
+func opened[B hostnet.Backend](b B, err error) (hostnet.Backend, error) {
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
 // openVhost opens the kernel's side of a NIC: when it is asked for by name, it
-// must be there; when nothing is, it is used if it is there.
-func (m *Machine) openVhost(name string, pairs int) (*vhost.Net, error) {
-	if name == driverQEMU {
+// must be there; when nothing is, it is used if it is there. A host end that is
+// not the kernel's has none.
+func (m *Machine) openVhost(name string, pairs int, host hostnet.Backend) (*vhost.Net, error) {
+	if name == driverQEMU || host.Queue(0).FD() < 0 {
 		return nil, nil
 	}
 	n, err := vhost.Open(pairs)

@@ -79,14 +79,17 @@ func (m *Machine) nic(name string) (*nic, error) {
 	mac, macErr := net.ParseMAC(name)
 	var found []*nic
 	for _, n := range m.board.nics {
-		if n.alias == name || n.tap.Name() == name || macErr == nil && bytes.Equal(n.mac[:], mac) {
+		if n.alias == name || n.host != "" && n.host == name || macErr == nil && bytes.Equal(n.mac[:], mac) {
 			found = append(found, n)
 		}
 	}
 	switch len(found) {
 	case 0:
 		return nil, unknown("network interface", name, m.board.nics, func(n *nic) string {
-			return fmt.Sprintf("%s (%s, %s)", n.alias, n.tap.Name(), net.HardwareAddr(n.mac[:]))
+			if n.host == "" {
+				return fmt.Sprintf("%s (%s)", n.alias, net.HardwareAddr(n.mac[:]))
+			}
+			return fmt.Sprintf("%s (%s, %s)", n.alias, n.host, net.HardwareAddr(n.mac[:]))
 		})
 	case 1:
 		return found[0], nil

@@ -5,12 +5,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"testing"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	hostnet "github.com/govmm/govmm/net"
+	"github.com/govmm/govmm/net/socket"
 	"github.com/govmm/govmm/tests/guest"
 	"github.com/govmm/govmm/vmm"
 )
@@ -105,6 +108,68 @@ func TestVirtioNetwork(t *testing.T) {
 			}
 			for _, d := range guest.Compare(theirs.Report, ours, networkExceptions...) {
 				t.Errorf("against QEMU: %s", d)
+			}
+		})
+	}
+}
+
+// answering sends the frames of the kernel back from a host end of ours.
+func answering[B hostnet.Backend](t *testing.T, b B, err error) {
+	t.Helper()
+	must(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		q, frame := b.Queue(0), make([]byte, 2048)
+		for {
+			n, _, err := q.Receive([][]byte{frame})
+			switch {
+			case errors.Is(err, hostnet.ErrAgain):
+				if _, err := q.Wait(hostnet.ToReceive, nil); err != nil {
+					return
+				}
+				continue
+			case err != nil:
+				return
+			}
+			ether := frame[hostnet.HeaderSize:]
+			copy(ether[0:6], ether[6:12])
+			copy(ether[6:12], []byte{2, 0, 0, 0, 0, 1})
+			if err := q.Send([][]byte{frame[:n]}); err != nil && !errors.Is(err, hostnet.ErrAgain) {
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() { must(t, b.Close()); <-done })
+}
+
+// The kernel's frames come back through sockets, from the other end of which
+// they are sent back.
+func TestVirtioNetworkSockets(t *testing.T) {
+	kernel := images(t).Kernel
+	const here = "127.0.0.1"
+	for _, kind := range []string{"server", "client"} {
+		t.Run(kind, func(t *testing.T) {
+			l, err := net.Listen("tcp", net.JoinHostPort(here, "0"))
+			must(t, err)
+			port := uint16(l.Addr().(*net.TCPAddr).Port)
+			must(t, l.Close())
+			peer := socket.Options{Address: here, Port: port}
+			if kind == "server" {
+				c, err := socket.NewClient(peer)
+				answering(t, c, err)
+			} else {
+				s, err := socket.NewServer(peer)
+				answering(t, s, err)
+			}
+			devices := fmt.Sprintf("<interface type='%s'><mac address='52:54:00:12:34:56'/><source address='%s' port='%d'/><model type='virtio'/>%s</interface>",
+				kind, here, port, pciAddress(3))
+			exit, output := run(t, kernel, Options{PVH: true, Cmdline: "test=virtio-pci,virtio-net virtio=modern irq=msix", Devices: devices})
+			if err := report(t, output).Err(); err != nil {
+				t.Error(err)
+			}
+			if exit.Cause != vmm.CauseDebugExit {
+				t.Errorf("ended by %v", exit)
 			}
 		})
 	}
