@@ -123,7 +123,7 @@ func TestDeviceDefaults(t *testing.T) {
 		{"hostdev mode", v.Hostdevs[0].Mode, "subsystem"},
 		{"protocol", v.Smartcards[0].Backend.Protocol, "raw"},
 		{"source mode", v.Serials[0].Sources[0].Mode, ModeConnect},
-		{"watchdog action", v.Watchdogs[0].Action, "reset"},
+		{"watchdog action", v.Watchdogs[0].Action, WatchdogReset},
 		{"port name", v.Channels[0].TargetName, "com.redhat.spice.0"},
 		{"listen", v.Graphics[0].Listen, "127.0.0.1"},
 		{"video", v.Videos[0].Model, VideoModel{Type: "cirrus", VRAM: 9216, Heads: 1}},

@@ -92,13 +92,13 @@ func (s *Sound) code(c *coder) {
 // Watchdog is an element watchdog.
 type Watchdog struct {
 	DeviceInfo
-	Model  string // i6300esb or ib700; newer: diag288, itco
-	Action string // reset, shutdown, poweroff, pause, none or dump; newer: inject-nmi
+	Model  WatchdogModel
+	Action WatchdogAction // WatchdogReset if absent
 }
 
 func (w *Watchdog) code(c *coder) {
-	enum(c.attr("model").required(), &w.Model, "i6300esb", "ib700", "diag288", "itco")
-	enum(c.attr("action"), &w.Action, "reset", "shutdown", "poweroff", "pause", "none", "dump", "inject-nmi")
+	enum(c.attr("model").required(), &w.Model, WatchdogI6300ESB, WatchdogIB700, "diag288", "itco")
+	enum(c.attr("action"), &w.Action, append(WatchdogActions(), "inject-nmi")...)
 	w.codeInfo(c)
 }
 

@@ -103,6 +103,7 @@ func (m *Machine) buildBoard(ctx context.Context) error {
 		m.addVirtioSerial,
 		m.addBalloon,
 		m.addEntropy,
+		m.addWatchdog,
 		m.addFirmwareConfig,
 	} {
 		if err := build(ctx); err != nil {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/govmm/govmm/domcfg"
 )
 
 // State is what a machine is doing, in libvirt's words.
@@ -53,6 +55,8 @@ const (
 	// EventTray: the tray of a drive, Device, was opened (Open) or closed with
 	// something else in it, by the guest or by ChangeMedia.
 	EventTray
+	// EventWatchdog: the guest did not answer its watchdog. Action is what follows.
+	EventWatchdog
 	// EventEnded: the machine has ended. Exit tells why. The last event.
 	EventEnded
 )
@@ -60,7 +64,8 @@ const (
 var eventNames = [...]string{
 	EventStarted: "started", EventPaused: "paused", EventResumed: "resumed",
 	EventReset: "reset", EventShutdown: "shutdown", EventPanicked: "panicked",
-	EventIOError: "I/O error", EventBalloon: "balloon", EventTray: "tray", EventEnded: "ended",
+	EventIOError: "I/O error", EventBalloon: "balloon", EventTray: "tray",
+	EventWatchdog: "watchdog", EventEnded: "ended",
 }
 
 // String names the kind for a log.
@@ -80,6 +85,8 @@ type Event struct {
 	Memory uint64 // with EventBalloon, in bytes
 	Device string // with EventIOError: the target of the disk
 	Err    error  // with EventIOError, and with EventPaused when it was not asked for
+	// Action is what EventWatchdog brings about.
+	Action domcfg.WatchdogAction
 	// Open tells which way the tray of EventTray went.
 	Open bool
 	// Write tells of EventIOError whether the request was to change the disk.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/govmm/govmm/boot"
@@ -89,6 +90,8 @@ type Machine struct {
 	ended    chan struct{} // closed when supervise has finished
 	threads  sync.WaitGroup
 	paused   kvm.ClockData // kvmclock when the machine was paused
+
+	watchdogAction atomic.Value // a domcfg.WatchdogAction
 
 	mu      sync.Mutex
 	started bool

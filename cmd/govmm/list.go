@@ -81,7 +81,7 @@ func stateOf(parent context.Context, e statedir.Entry) string {
 		return "no answer"
 	}
 	switch status.Status {
-	case "paused", "io-error":
+	case "paused", "io-error", "watchdog":
 		return vmm.StatePaused.String()
 	case "prelaunch", "shutdown":
 		return vmm.StateShutOff.String()

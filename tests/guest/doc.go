@@ -25,8 +25,8 @@
 //	test=a,b      run these tests; all runs the slow ones too; default: all that are not slow
 //	exit=how      debug (port F4h, value 10h or 11h for a failure; S5 or a reset where there is no
 //	              such port), poweroff (S5), reboot (the FADT's reset register, then kbd), kbd
-//	              (i8042), reset92, cf9, triple (fault), panic (pvpanic), halt (HLT, interrupts
-//	              off), hang (a loop, interrupts off)
+//	              (i8042), reset92, cf9, triple (fault), panic (pvpanic), watchdog (of
+//	              an IB700), halt (HLT, interrupts off), hang (a loop, interrupts off)
 //	mem.mib=n     the RAM the machine should have, in MiB, to be checked
 //	cpus=n        the number of processors it should have, to be checked
 //	n=n           rounds of pio-bench, mmio-bench and spin-bench
@@ -39,8 +39,8 @@
 //
 // The tests are acpi, boot, cpuid, i8042, ioapic, lapic, memory, pci, pic, pit,
 // pmtimer, port92, pvpanic, rtc, smp and uart, and the slow ones rtc-update,
-// rtc-rollover, pio-bench, mmio-bench, spin-bench, and those of missed ticks, ticks-pit and
-// ticks-rtc, whose numbers are for who knows the tick policy.
+// rtc-rollover, i6300esb, ib700, pio-bench, mmio-bench, spin-bench, and those of missed
+// ticks, ticks-pit and ticks-rtc, whose numbers are for who knows the tick policy.
 //
 // Those of virtio devices (Virtual I/O Device specification 1.3) are slow tests,
 // too, since a machine need not have any: virtio-pci (what each function shows),

@@ -27,10 +27,11 @@ const (
 	cloudShell   = "cloud-shell.img"  // program shellinit, the same modules
 	cloudVirtio  = "cloud-virtio.img" // program testinit, the cloud kernel's virtio drivers
 	genericTest  = "generic-test.img"
-	genericIDE   = "generic-ide.img"     // program testinit, drivers of IDE and floppy drives
-	cloudSMBIOS  = "cloud-smbios.img"    // program shellinit, and dmidecode
-	cloudVmlinux = "cloud-vmlinux"       // unpacked, with the PVH note
-	plainVmlinux = "cloud-vmlinux-plain" // the same without notes
+	genericIDE   = "generic-ide.img"      // program testinit, drivers of IDE and floppy drives
+	genericDogs  = "generic-watchdog.img" // program shellinit, drivers of watchdogs
+	cloudSMBIOS  = "cloud-smbios.img"     // program shellinit, and dmidecode
+	cloudVmlinux = "cloud-vmlinux"        // unpacked, with the PVH note
+	plainVmlinux = "cloud-vmlinux-plain"  // the same without notes
 )
 
 // asset is the path of one of the files.
@@ -97,6 +98,7 @@ func buildImages(ctx context.Context, dir string, cloud, generic host.Kernel) er
 		}},
 		{genericTest, initramfs.TestImage, generic, []string{"evdev"}},
 		{genericIDE, initramfs.TestImage, generic, []string{"ata_piix", "sd_mod", "sr_mod", "floppy", "ext4", "crc32c_generic"}},
+		{genericDogs, initramfs.ShellImage, generic, []string{"button", "evdev", "i6300esb", "ib700wdt"}},
 		{cloudSMBIOS, smbiosImage, cloud, []string{"button", "evdev"}},
 	} {
 		files, err := i.files(ctx, i.kernel.Modules, i.modules...)

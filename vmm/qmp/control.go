@@ -56,7 +56,10 @@ func (s *Server) status(state vmm.State) string {
 	case vmm.StateRunning:
 		return "running"
 	case vmm.StatePaused:
-		if s.run.ioError {
+		switch {
+		case s.run.watchdog:
+			return "watchdog"
+		case s.run.ioError:
 			return "io-error"
 		}
 		return "paused"

@@ -120,6 +120,9 @@ type (
 		ID     string `json:"id"`
 		Open   bool   `json:"tray-open"`
 	}
+	watchdogData struct {
+		Action string `json:"action"` // WatchdogAction
+	}
 	balloonData struct {
 		Actual uint64 `json:"actual"` // bytes
 	}
@@ -147,6 +150,9 @@ func (s *Server) translate(e vmm.Event) (message *event, key string) {
 		message.Data = ioErrorData{e.Device, operationOf(e), s.ioErrorAction(e), errors.Is(e.Err, unix.ENOSPC), e.Err.Error()}
 	case vmm.EventTray:
 		message.Event, message.Data = "DEVICE_TRAY_MOVED", trayData{e.Device, e.Device, e.Open}
+	case vmm.EventWatchdog:
+		message.Event, key = "WATCHDOG", "WATCHDOG"
+		message.Data = watchdogData{string(e.Action)}
 	case vmm.EventBalloon:
 		message.Event, key = "BALLOON_CHANGE", "BALLOON_CHANGE"
 		message.Data = balloonData{e.Memory}
@@ -214,9 +220,10 @@ func (s *Server) ioErrorAction(e vmm.Event) string {
 
 // runState is what is known of the machine from its events alone.
 type runState struct {
-	started bool
-	ioError bool // it was paused because of one
-	exit    vmm.Exit
+	started  bool
+	ioError  bool // it was paused because of one
+	watchdog bool // or by its watchdog
+	exit     vmm.Exit
 }
 
 // note keeps what later answers need.
@@ -227,8 +234,9 @@ func (s *Server) note(e vmm.Event) {
 	switch e.Kind {
 	case vmm.EventPaused:
 		s.run.ioError = e.Err != nil
+		s.run.watchdog = errors.Is(e.Err, vmm.ErrWatchdog)
 	case vmm.EventResumed, vmm.EventReset:
-		s.run.ioError = false
+		s.run.ioError, s.run.watchdog = false, false
 	case vmm.EventEnded:
 		s.run.exit = e.Exit
 	case vmm.EventTray:

@@ -6,6 +6,7 @@
 #define EXIT_PASS 0x10
 #define EXIT_FAIL 0x11
 #define PVPANIC 0x505
+#define IB700_START 0x443
 #define I8042_STATUS 0x64
 #define SLP_EN (1 << 13)
 
@@ -48,7 +49,7 @@ static void triple_fault(void)
 bool exit_known(void)
 {
 	static const char *const names[] = {"debug", "poweroff", "reboot", "reset92", "cf9",
-					    "triple", "panic",	 "halt",   "hang",    "kbd"};
+					    "triple", "panic",	 "halt",   "hang",    "kbd",  "watchdog"};
 	bool known = !option("exit");
 	for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
 		known |= option_has("exit", names[i]);
@@ -79,6 +80,8 @@ void leave(bool failed)
 		triple_fault();
 	} else if (option_has("exit", "panic")) {
 		outb(PVPANIC, 1);
+	} else if (option_has("exit", "watchdog")) {
+		outb(IB700_START, 15); /* in no time */
 	} else if (option_has("exit", "hang")) {
 		for (;;)
 			__builtin_ia32_pause();
