@@ -10,7 +10,8 @@
 #   make race    the unit tests under the race detector
 #   make deps    install the Debian packages that tests and examples need
 #   make fuzz    run each fuzz target for FUZZTIME
-#   make bench   measure govmm beside QEMU
+#   make bench   measure govmm beside QEMU and gokvm
+#   make allocs  fail if a hot path allocates more than is recorded (part of make check)
 
 SHELL := /bin/bash
 GO ?= go
@@ -26,7 +27,7 @@ IMAGES := /var/lib/govmm/examples
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: help build run test check deps vet unit race integration fuzz bench images clean
+.PHONY: help build run test check deps vet unit race integration fuzz bench allocs images clean
 
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
@@ -57,7 +58,7 @@ unit: deps
 race: deps
 	CGO_ENABLED=1 $(SUM) -race -short $$($(GO) list ./... | grep -v -e /tests/ -e /cmd/)
 
-check: deps vet
+check: deps vet allocs
 	$(SUM) -short $$($(GO) list ./... | grep -v -e /tests/testhost -e /tests/integration -e /tests/firmware -e /tests/bootmedia)
 
 # Stock kernels, in the test host where this host's KVM cannot run them. A test that
@@ -66,12 +67,16 @@ integration: deps
 	$(GO) tool gotestsum --format pkgname-and-test-fails --rerun-fails=1 --rerun-fails-run-root-test --packages=./tests/integration -- -timeout 60m
 
 # One package at a time: some tests watch a clock, and two cores are few.
-test: deps vet
+test: deps vet allocs
 	$(SUM) -timeout 20m -p 1 $$($(GO) list ./... | grep -v /tests/integration)
 	$(MAKE) --no-print-directory integration
 
 fuzz:
 	@tests/fuzz $(FUZZTIME)
+
+# Benchmarks of the hot paths beside tests/bench/allocs/allocs.txt.
+allocs:
+	$(GO) run ./tests/bench/allocs
 
 bench: deps build
 	$(GO) run ./tests/bench

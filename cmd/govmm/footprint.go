@@ -2,51 +2,113 @@ package main
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strings"
+	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// trimProgram gives back the pages of this program's own code and constants
-// that starting it has touched: parsing, building and loading take megabytes of
-// them, running a guest a fraction. The page cache keeps them, so that what is
-// needed again costs a minor fault.
-func trimProgram(log *slog.Logger) {
-	if err := dropPages("/proc/self/maps"); err != nil {
-		log.Debug("the program's pages stay", "error", err)
+// settled is how long after its start a guest has met its devices and is at
+// work.
+const settled = 10 * time.Second
+
+// trim gives back the memory that only the making of the machine needed, and
+// once more what the guest's start needed, unless ctx ends before.
+func trim(ctx context.Context, log *slog.Logger) {
+	trimNow(log)
+	select {
+	case <-time.After(settled):
+		trimNow(log)
+	case <-ctx.Done():
 	}
 }
 
-// dropPages unmaps the clean pages of the executable's read-only mappings.
-func dropPages(maps string) error {
+func trimNow(log *slog.Logger) {
+	err := splitHeap()
+	debug.FreeOSMemory()
+	if err := errors.Join(err, trimProgram()); err != nil {
+		log.Debug("memory that is not needed any more stays", "error", err)
+	}
+}
+
+// splitHeap keeps the kernel from making huge pages of the Go heap. A loaded
+// kernel leaves a large heap with little in it: of huge pages nearly all of it
+// would stay, or come back when the host tidies up.
+func splitHeap() error {
+	inHeap := new([64]byte)
+	address := uintptr(unsafe.Pointer(inHeap))
+	return mappings(func(m mapping) error {
+		if address < m.first || address >= m.end {
+			return nil
+		}
+		return m.advise(unix.MADV_NOHUGEPAGE)
+	})
+}
+
+// trimProgram gives back the pages of this program's own code and constants
+// that have been touched: parsing, building and loading take megabytes of
+// them, running a guest a fraction. The page cache keeps them, so that what is
+// needed again costs a minor fault.
+func trimProgram() error {
 	program, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(maps)
+	return mappings(func(m mapping) error {
+		if m.file != program || m.access != "r-xp" && m.access != "r--p" {
+			return nil // written pages exist only here
+		}
+		return m.advise(unix.MADV_DONTNEED)
+	})
+}
+
+// mapping is a line of /proc/self/maps.
+type mapping struct {
+	first, end uintptr
+	access     string
+	file       string // empty if there is none
+}
+
+func (m mapping) advise(advice int) error {
+	_, _, errno := unix.Syscall(unix.SYS_MADVISE, m.first, m.end-m.first, uintptr(advice))
+	if errno != 0 && errno != unix.EINVAL { // a kernel without huge pages
+		return os.NewSyscallError("madvise", errno)
+	}
+	return nil
+}
+
+// mappings calls do for each mapping of this process.
+func mappings(do func(mapping) error) error {
+	f, err := os.Open("/proc/self/maps")
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		var first, end uintptr
-		var access string
-		line := lines.Text()
-		if !strings.HasSuffix(line, " "+program) {
-			continue
+	return parseMappings(f, do)
+}
+
+func parseMappings(r io.Reader, do func(mapping) error) error {
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		var m mapping
+		var offset, device, inode string
+		if _, err := fmt.Sscanf(lines.Text(), "%x-%x %s %s %s %s", &m.first, &m.end, &m.access, &offset, &device, &inode); err != nil {
+			return fmt.Errorf("/proc/self/maps: %q: %w", lines.Text(), err)
 		}
-		if _, err := fmt.Sscanf(line, "%x-%x %s", &first, &end, &access); err != nil {
+		if i := strings.IndexByte(lines.Text(), '/'); i >= 0 {
+			m.file = lines.Text()[i:]
+		}
+		if err := do(m); err != nil {
 			return err
 		}
-		if access != "r-xp" && access != "r--p" {
-			continue // written pages exist only here
-		}
-		if _, _, errno := unix.Syscall(unix.SYS_MADVISE, first, end-first, unix.MADV_DONTNEED); errno != 0 {
-			return os.NewSyscallError("madvise", errno)
-		}
 	}
-	return nil
+	return lines.Err()
 }

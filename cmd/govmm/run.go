@@ -117,7 +117,7 @@ func (a *app) runMachine(parent context.Context, j *judgement, useConsole bool, 
 		return err
 	}
 	defer followSize(ctx, m, shownConsole(m), a.stdout, options.Log)()
-	go trimProgram(options.Log)
+	go trim(ctx, options.Log)
 	a.control.serve(m, j.domain)
 	exit, err := m.Run(ctx)
 	a.control.end()

@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/govmm/govmm/tests/guest"
 	"github.com/govmm/govmm/tests/initramfs"
@@ -15,6 +19,8 @@ import (
 // assets are the files that are run and booted.
 type assets struct {
 	Govmm       string
+	Gokvm       string // is not there if it cannot be built
+	Starter     string // of package starter
 	Tiny, First string // of tests/guest, for the Linux boot protocol
 	Kernel      string // Debian's for virtual machines
 	Small       string // an initramfs with guestbench alone
@@ -24,7 +30,7 @@ type assets struct {
 // assetsIn names the files in a directory.
 func assetsIn(dir string) assets {
 	in := func(name string) string { return filepath.Join(dir, name) }
-	return assets{in("govmm"), in("tiny"), in("first"), in("vmlinuz"), in("small.img"), in("drivers.img")}
+	return assets{in("govmm"), in("gokvm"), in("starter"), in("tiny"), in("first"), in("vmlinuz"), in("small.img"), in("drivers.img")}
 }
 
 // build makes the files. An empty govmm is built from the source, with its
@@ -39,16 +45,13 @@ func (a assets) build(ctx context.Context, govmm string, symbols bool) error {
 		return err
 	}
 	if govmm == "" {
-		flags := "-s -w"
-		if symbols {
-			flags = ""
-		}
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags="+flags, "-o", a.Govmm, "github.com/govmm/govmm/cmd/govmm")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("go build: %w\n%s", err, out)
+		if err := goBuild(ctx, "", a.Govmm, "github.com/govmm/govmm/cmd/govmm", symbols); err != nil {
+			return err
 		}
 	} else if err := copyFile(a.Govmm, govmm); err != nil {
+		return err
+	}
+	if err := goBuild(ctx, "", a.Starter, "github.com/govmm/govmm/tests/bench/starter", symbols); err != nil {
 		return err
 	}
 	for to, from := range map[string]string{a.Tiny: images.Kernel.BzImage, a.First: images.First.BzImage, a.Kernel: cloud.Image} {
@@ -60,7 +63,7 @@ func (a assets) build(ctx context.Context, govmm string, symbols bool) error {
 	if err != nil {
 		return err
 	}
-	modules, err := initramfs.Modules(cloud.Modules, "virtio_pci", "virtio_blk", "virtio_net")
+	modules, err := initramfs.Modules(cloud.Modules, "virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net")
 	if err != nil {
 		return err
 	}
@@ -71,14 +74,55 @@ func (a assets) build(ctx context.Context, govmm string, symbols bool) error {
 	return initramfs.WriteFile(a.Drivers, append(files, modules...)...)
 }
 
+// peersModule is the module that names the peers written in Go, so that they are
+// no dependencies of ours.
+const peersModule = "tests/bench/peers"
+
+// buildGokvm builds gokvm from the Go module proxy or the module cache.
+func (a assets) buildGokvm(ctx context.Context) error {
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/govmm/govmm").Output()
+	if err != nil {
+		return fmt.Errorf("go list: %w", err)
+	}
+	return goBuild(ctx, filepath.Join(strings.TrimSpace(string(root)), peersModule), a.Gokvm, "github.com/bobuhiro11/gokvm", false)
+}
+
+// measurable leaves out what cannot be measured without gokvm if that is not
+// there.
+func (a assets) measurable(groups []group) []group {
+	if _, err := os.Stat(a.Gokvm); err == nil {
+		return groups
+	}
+	groups = slices.Clone(groups)
+	for i := range groups {
+		groups[i].vmms = slices.DeleteFunc(slices.Clone(groups[i].vmms), func(v vmm) bool { return v == gokvm })
+	}
+	return groups
+}
+
+// goBuild builds a program, in the module that is in or above a directory.
+func goBuild(ctx context.Context, dir, to, what string, symbols bool) error {
+	flags := "-s -w"
+	if symbols {
+		flags = ""
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags="+flags, "-o", to, what)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build %s: %w\n%s", what, err, out)
+	}
+	return nil
+}
+
 // copyTo copies the files to another directory, which may be faster to read.
 func (a assets) copyTo(dir string) (assets, error) {
 	to := assetsIn(dir)
 	for _, f := range [][2]string{
-		{to.Govmm, a.Govmm}, {to.Tiny, a.Tiny}, {to.First, a.First},
+		{to.Govmm, a.Govmm}, {to.Gokvm, a.Gokvm}, {to.Tiny, a.Tiny}, {to.First, a.First},
 		{to.Kernel, a.Kernel}, {to.Small, a.Small}, {to.Drivers, a.Drivers},
 	} {
-		if err := copyFile(f[0], f[1]); err != nil {
+		err := copyFile(f[0], f[1])
+		if err != nil && (f[1] != a.Gokvm || !errors.Is(err, fs.ErrNotExist)) {
 			return to, err
 		}
 	}

@@ -65,7 +65,7 @@ func measureDisk(s *session, mode diskMode) error {
 				if err != nil {
 					return err
 				}
-				count, ns, err = p.ask(s.ctx, "disk /dev/vda %s %d", l.what, s.settings.Load.Milliseconds())
+				count, ns, err = p.measure(s.ctx, "disk /dev/vda %s %d", l.what, s.settings.Load.Milliseconds())
 				return errors.Join(err, finish())
 			})
 			if err != nil {
@@ -94,22 +94,19 @@ func (s *session) together(machines func(vmm) machine, set func(*process) error,
 func (s *session) boot(machines func(vmm) machine, set func(*process) error, measure func(*process, bool) error) error {
 	running := map[vmm]*process{}
 	for _, v := range s.group.vmms {
+		if s.lost[v] {
+			continue
+		}
 		p, err := s.start(v, machines(v))
 		if err != nil {
 			return err
 		}
 		defer p.stop()
 		running[v] = p
-		if _, _, err := p.await(s.ctx, "bench: ready"); err != nil {
-			return err
-		}
-		if set != nil {
-			if err := set(p); err != nil {
-				return err
-			}
-		}
-		if err := p.freeze(); err != nil {
-			return err
+		if err := s.makeReady(p, set); err != nil {
+			p.stop()
+			s.lost[v] = true
+			s.fail(err)
 		}
 	}
 	return s.turns(s.settings.Rounds, func(v vmm, counts bool) error {
@@ -118,10 +115,25 @@ func (s *session) boot(machines func(vmm) machine, set func(*process) error, mea
 			return err
 		}
 		if err := measure(p, counts); err != nil {
+			p.stop() // it would disturb the others
+			s.lost[v] = true
 			return err
 		}
 		return p.freeze()
 	})
+}
+
+// makeReady waits for a machine's guest, sets it up and freezes it.
+func (s *session) makeReady(p *process, set func(*process) error) error {
+	if _, _, err := p.await(s.ctx, "bench: ready"); err != nil {
+		return err
+	}
+	if set != nil {
+		if err := set(p); err != nil {
+			return err
+		}
+	}
+	return p.freeze()
 }
 
 // mountDisk makes an ext4 on a loop device: what is in memory alone does not

@@ -1,5 +1,5 @@
-// Command bench measures govmm beside QEMU, on the same work and in one run,
-// and writes a Markdown table of ratios and, if asked, a JSON file of all
+// Command bench measures govmm beside QEMU (pc and microvm) and gokvm, on the
+// same work and in one run, and writes a Markdown table of ratios and, if asked, a JSON file of all
 // values.
 //
 //	go run ./tests/bench [-quick] [-rows REGEXP] [-o FILE.md] [-json FILE]
@@ -15,6 +15,10 @@
 //
 // Neither test host tells how fast anything is on real hardware; the ratios
 // hold, since the VMMs run on the same one.
+//
+// Each group of rows has a test host of its own, and each turn of a VMM a limit
+// of time: a peer that stands still, or a host that dies, costs its own rows and
+// no others.
 //
 // Every round measures each VMM once; ratios are formed within a round, and
 // none is printed when the spread swallows it (package stats). Disk and network

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"math"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -69,7 +68,11 @@ func (s *session) measureTiny(test string, loads []tinyLoad, prepare func(vmm, *
 				return err
 			}
 			defer func() { err = errors.Join(err, stop()) }()
-			ns, err := s.runTiny(v, m, test, l.name, counts)
+			report, err := s.runReport(v, m, l.name, counts)
+			if err != nil {
+				return err
+			}
+			ns, err := nanoseconds(report, test, "ns-each")
 			if err == nil && counts {
 				s.record(l.name, v, l.figure(ns), 0)
 			}
@@ -82,39 +85,14 @@ func (s *session) measureTiny(test string, loads []tinyLoad, prepare func(vmm, *
 	return nil
 }
 
-// runTiny runs a machine to its end and returns what a request took, in
-// nanoseconds.
-func (s *session) runTiny(v vmm, m machine, test, load string, counts bool) (float64, error) {
-	p, err := s.prepare(v, m)
-	if err != nil {
-		return 0, err
+// nanoseconds reads a figure of the tiny kernel's: a whole number, and not 0.
+func nanoseconds(report *guest.Report, test, name string) (float64, error) {
+	result, ok := report.Lookup(test, name)
+	n, err := strconv.ParseUint(result.Detail, 10, 63)
+	if !ok || err != nil || n == 0 {
+		return 0, fmt.Errorf("%s: %s is %q, which is no figure", test, name, result.Detail)
 	}
-	var out strings.Builder
-	p.cmd.Stdout = &out
-	if err := p.cmd.Start(); err != nil {
-		return 0, err
-	}
-	finish, err := s.profile(p, load, counts)
-	if err != nil {
-		return 0, errors.Join(err, p.cmd.Process.Kill(), p.cmd.Wait())
-	}
-	_ = p.cmd.Wait() // the status is the guest's
-	if err := finish(); err != nil {
-		return 0, err
-	}
-	report, err := guest.ParseOutput(strings.NewReader(out.String()))
-	if err == nil {
-		err = report.Err()
-	}
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w; the VMM says: %s", v, err, p.said)
-	}
-	result, ok := report.Lookup(test, "ns-each")
-	ns, err := strconv.ParseFloat(result.Detail, 64)
-	if !ok || err != nil || ns < 1 || math.IsInf(ns, 0) {
-		return 0, fmt.Errorf("%s: %s is %q", v, test, result.Detail)
-	}
-	return ns, nil
+	return float64(n), nil
 }
 
 // measureTinyDisk measures a cache and io mode with the tiny kernel, on a file of

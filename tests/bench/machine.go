@@ -14,6 +14,7 @@ type machine struct {
 	initrd  string // none if empty
 	cmdline string
 	tiny    bool // the kernel leaves by the debug exit port
+	stays   bool // it does not, although it is tiny; there may be others like it
 	here    bool // on this machine's own KVM
 	disk    *disk
 	nic     *nic
@@ -42,15 +43,21 @@ type command struct {
 const xmlPlaceholder = "%XML%"
 
 // programs are the paths of the VMMs.
-type programs struct{ Govmm, QEMU string }
+type programs struct{ Govmm, QEMU, Gokvm string }
 
 func (m machine) command(v vmm, p programs) command {
-	if v == govmm {
+	switch v {
+	case govmm:
 		args := []string{p.Govmm, "run"}
-		if m.tiny {
+		switch {
+		case m.stays:
+			args = append(args, "--no-control")
+		case m.tiny:
 			args = append(args, "--debug-exit")
 		}
 		return command{append(args, xmlPlaceholder), m.xml()}
+	case gokvm:
+		return command{append([]string{p.Gokvm}, m.gokvm()...), ""}
 	}
 	return command{append([]string{p.QEMU}, m.qemu(v)...), ""}
 }
@@ -106,7 +113,7 @@ func (m machine) qemu(v vmm) []string {
 	if m.initrd != "" {
 		args = append(args, "-initrd", m.initrd)
 	}
-	if m.tiny {
+	if m.tiny && !m.stays {
 		args = append(args, "-device", "isa-debug-exit,iobase=0xf4,iosize=4")
 	}
 	if d := m.disk; d != nil {
@@ -122,6 +129,23 @@ func (m machine) qemu(v vmm) []string {
 		args = append(args,
 			"-netdev", "tap,id=net,ifname="+n.tap+",script=no,downscript=no,vhost="+vhost,
 			"-device", "virtio-net-"+transport+",netdev=net,mac="+n.mac)
+	}
+	return args
+}
+
+// gokvm are gokvm's arguments. Its disk has no cache mode: it syncs after each
+// request.
+func (m machine) gokvm() []string {
+	initrd := m.initrd
+	if initrd == "" {
+		initrd = m.kernel // it does not start without one
+	}
+	args := []string{"boot", "-m", strconv.Itoa(m.memory) + "M", "-k", m.kernel, "-i", initrd, "-p", m.cmdline}
+	if m.disk != nil {
+		args = append(args, "-d", m.disk.file)
+	}
+	if m.nic != nil {
+		args = append(args, "-t", m.nic.tap)
 	}
 	return args
 }

@@ -46,6 +46,10 @@ func TestCommand(t *testing.T) {
 			t.Errorf("no %q in %s", want, text)
 		}
 	}
+	text = sampleMachine().command(gokvm, programs{Gokvm: "/go"}).String()
+	if want := `/go boot -m 256M -k '/k&1' -i /i -p 'quiet '\''x'\''' -d /d,1 -t tap7`; text != want {
+		t.Errorf("%s, want %s", text, want)
+	}
 	micro := machine{memory: 1, kernel: "/k", tiny: true, here: true}.command(qemuMicroVM, p).String()
 	if !strings.Contains(micro, "-M microvm") || !strings.Contains(micro, "-arch-capabilities") || strings.Contains(micro, "vapic") {
 		t.Error(micro)

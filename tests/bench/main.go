@@ -112,10 +112,15 @@ func run(ctx context.Context, o *options) error {
 	if err := assetsIn(dir).build(ctx, o.govmm, o.perf != ""); err != nil {
 		return err
 	}
+	noGokvm := assetsIn(dir).buildGokvm(ctx)
 	r := &report{
 		Date: time.Now().Format(time.DateOnly), Machine: thisMachine(), QEMU: qemuVersion(ctx),
 		Settings: o.settings, Places: map[place]string{},
 	}
+	if noGokvm != nil {
+		r.Results.Failures = append(r.Results.Failures, noGokvm.Error())
+	}
+	chosen = assetsIn(dir).measurable(chosen)
 	for _, g := range chosen {
 		r.Rows = append(r.Rows, g.rows...)
 	}
@@ -125,15 +130,13 @@ func run(ctx context.Context, o *options) error {
 			return fmt.Errorf("%s: %w", p.title(), err)
 		}
 		r.Places[p] = results.Host
-		r.Results.Samples = append(r.Results.Samples, results.Samples...)
-		r.Results.Commands = append(r.Results.Commands, results.Commands...)
-		r.Results.Failures = append(r.Results.Failures, results.Failures...)
+		r.Results.add(results)
 	}
 	if err := r.write(o, chosen); err != nil {
 		return err
 	}
 	if n := len(r.Results.Failures); n > 0 {
-		return fmt.Errorf("%d groups of rows could not be measured", n)
+		return fmt.Errorf("%d failures; see the report", n)
 	}
 	return nil
 }

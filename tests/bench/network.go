@@ -75,7 +75,7 @@ func measureNetwork(s *session, vhost bool) error {
 				if err != nil {
 					return err
 				}
-				count, ns, err = p.ask(s.ctx, "tcp %s:%d %s %d", links[p.vmm].host(), port, what, s.settings.Load.Milliseconds())
+				count, ns, err = p.measure(s.ctx, "tcp %s:%d %s %d", links[p.vmm].host(), port, what, s.settings.Load.Milliseconds())
 				return errors.Join(err, finish())
 			})
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -18,14 +19,14 @@ import (
 
 // patience is how long anything that is waited for may take. It is generous:
 // a test host emulates its processor.
-const patience = 3 * time.Minute
+const patience = time.Minute
 
 // process is a VMM whose guest's console is on its standard streams.
 type process struct {
 	vmm     vmm
 	cmd     *exec.Cmd
 	started time.Time
-	stdin   io.WriteCloser
+	stdin   *os.File
 	lines   chan line
 	said    *bytes.Buffer // standard error; valid after the end
 	ended   chan struct{}
@@ -70,9 +71,18 @@ func (s *session) prepare(v vmm, m machine) (*process, error) {
 	p := &process{vmm: v, lines: make(chan line, 1024), said: new(bytes.Buffer), ended: make(chan struct{})}
 	p.cmd = exec.CommandContext(s.ctx, args[0], args[1:]...)
 	p.cmd.Stderr = p.said
-	var err error
-	p.stdin, err = p.cmd.StdinPipe()
-	return p, err
+	theirs, ours, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	p.cmd.Stdin, p.stdin = theirs, ours
+	return p, nil
+}
+
+// forget closes this process's ends of the standard input.
+func (p *process) forget() {
+	_ = p.stdin.Close()                // nothing was written that matters now
+	_ = p.cmd.Stdin.(*os.File).Close() // the child has its own
 }
 
 func (p *process) read(out io.Reader) {
@@ -127,16 +137,45 @@ func (p *process) ask(ctx context.Context, format string, args ...any) (count, n
 	if which == failed {
 		return 0, 0, fmt.Errorf("%s: the guest: %s", p.vmm, l.text)
 	}
-	if n, err := fmt.Sscan(l.text, &count, &nanoseconds); n != 2 {
-		return 0, 0, fmt.Errorf("%s: answer %q: %w", p.vmm, l.text, err)
+	count, nanoseconds, err = parseAnswer(l.text)
+	if err != nil {
+		return 0, 0, fmt.Errorf("%s: %s: %w", p.vmm, text, err)
 	}
 	return count, nanoseconds, nil
+}
+
+// measure is ask for what takes time: there is no figure in an answer of
+// nothing, or of no time.
+func (p *process) measure(ctx context.Context, format string, args ...any) (count, nanoseconds float64, err error) {
+	count, nanoseconds, err = p.ask(ctx, format, args...)
+	if err == nil && (count == 0 || nanoseconds == 0) {
+		err = fmt.Errorf("%s: %s: %v done in %v ns", p.vmm, fmt.Sprintf(format, args...), count, nanoseconds)
+	}
+	return count, nanoseconds, err
+}
+
+// parseAnswer reads two whole numbers and nothing else.
+func parseAnswer(text string) (count, nanoseconds float64, err error) {
+	words := strings.Fields(text)
+	if len(words) != 2 {
+		return 0, 0, fmt.Errorf("the answer is %q, which is not two numbers", text)
+	}
+	var n [2]uint64
+	for i, w := range words {
+		if n[i], err = strconv.ParseUint(w, 10, 63); err != nil {
+			return 0, 0, fmt.Errorf("the answer is %q: %w", text, err)
+		}
+	}
+	return float64(n[0]), float64(n[1]), nil
 }
 
 // exitCost measures a CPUID instruction, in nanoseconds.
 func (p *process) exitCost(ctx context.Context) (float64, error) {
 	const count = 3000
-	_, ns, err := p.ask(ctx, "cpuid %d", count)
+	n, ns, err := p.measure(ctx, "cpuid %d", count)
+	if err == nil && n != count {
+		err = fmt.Errorf("%s: %v CPUIDs of %d", p.vmm, n, count)
+	}
 	return ns / count, err
 }
 
@@ -162,6 +201,7 @@ func (p *process) thaw() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
 
 // stop ends the VMM. Its machine is gone then, and its tap and its locks.
 func (p *process) stop() {
+	defer p.forget()
 	_ = p.thaw()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err == nil || errors.Is(err, os.ErrProcessDone) {
 		select {

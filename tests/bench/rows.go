@@ -13,7 +13,14 @@ const (
 	govmm       vmm = "govmm"
 	qemuPC      vmm = "QEMU pc"
 	qemuMicroVM vmm = "QEMU microvm"
+	gokvm       vmm = "gokvm"
+
+	govmmLibrary vmm = "govmm as a library" // machines in one process
 )
+
+// silent reports whether a VMM's guest hears nothing on its console. gokvm takes
+// input from a terminal only, and its serial port raises no interrupt for it.
+func (v vmm) silent() bool { return v == gokvm }
 
 // place is where a row is measured.
 type place string
@@ -64,22 +71,27 @@ func diskModes() []diskMode {
 // groups are all there is to measure, in the order of the report.
 func groups() []group {
 	all := []group{
-		{"first", placeHere, []vmm{govmm, qemuPC, qemuMicroVM}, []row{
+		{"first", placeHere, []vmm{govmm, qemuPC, qemuMicroVM, gokvm}, []row{
 			{"first/instruction", "process start to the first instruction", "ms", false, false},
 		}, measureFirst},
 		{"exit-here", placeHere, []vmm{govmm, qemuPC}, []row{
 			{"exit-here/port", "a write to an unused port", "ns", false, false},
 			{"exit-here/memory", "a write to unused memory space", "ns", false, false},
 		}, measureExits},
-		{"boot", placeCounted, []vmm{govmm, qemuPC}, []row{
+		interruptGroup("irq-here", placeHere),
+		manyGroup(),
+		{"boot", placeCounted, []vmm{govmm, qemuPC, qemuMicroVM, gokvm}, []row{
 			{"boot/init", "process start to the guest's init", "ms", false, false},
+			{"boot/user", "of this, processor time in the VMM's own code", "ms", false, false},
+			{"boot/system", "of this, processor time in the host's kernel for it", "ms", false, false},
 			{"boot/cpuid", "an exit that the kernel answers (CPUID)", "ns", false, false},
 		}, measureBoot},
 		{"exit", placeCounted, []vmm{govmm, qemuPC}, []row{
 			{"exit/port", "a write to an unused port", "ns", false, false},
 			{"exit/memory", "a write to unused memory space", "ns", false, false},
 		}, measureExits},
-		{"idle", placeHost, []vmm{govmm, qemuPC}, []row{
+		interruptGroup("irq", placeCounted),
+		{"idle", placeHost, []vmm{govmm, qemuPC, qemuMicroVM, gokvm}, []row{
 			{"idle/memory", "private memory apart from the guest's RAM, 1 disk, 1 NIC", "MiB", false, false},
 			{"idle/cpu", "processor time of an idle machine", "ms/s", false, false},
 			{"idle/switches", "context switches of an idle machine", "1/s", false, false},
@@ -93,6 +105,24 @@ func groups() []group {
 		all = append(all, networkGroup(driver))
 	}
 	return all
+}
+
+func interruptGroup(name string, p place) group {
+	return group{name, p, []vmm{govmm, qemuPC}, []row{
+		{name + "/raised", "a register write that raises an interrupt, to the handler", "ns", false, false},
+		{name + "/timer", "how late the PIT wakes a halted guest", "ns", false, false},
+	}, measureInterrupts}
+}
+
+func manyGroup() group {
+	g := group{name: "many", place: placeHere, vmms: []vmm{govmm, govmmLibrary, qemuMicroVM}, measure: measureMany}
+	for _, n := range counts() {
+		g.rows = append(g.rows, row{fmt.Sprintf("many/start-%d", n), fmt.Sprintf("start of machine %d to its first instruction", n), "ms", false, false})
+	}
+	for _, n := range counts() {
+		g.rows = append(g.rows, row{fmt.Sprintf("many/memory-%d", n), fmt.Sprintf("memory (PSS) of %d, apart from their RAM", n), "MiB", false, false})
+	}
+	return g
 }
 
 func diskGroup(mode diskMode) group {

@@ -43,6 +43,8 @@ type session struct {
 	programs programs
 	settings settings
 	group    *group
+	lost     map[vmm]bool        // of the group; their machines are gone
+	keep     func(results) error // is told what is known after each turn
 
 	results results
 }
@@ -83,18 +85,83 @@ func (s *session) wants(what string) bool {
 	return slices.ContainsFunc(s.group.rows, func(r row) bool { return r.Name == s.group.name+"/"+what })
 }
 
-// run measures the groups one after the other. One that fails does not keep
-// the others from it. What is known is given to keep after each.
-func (s *session) run(chosen []group, keep func(results) error) error {
+// run measures the groups one after the other. One that fails, or that takes
+// longer than its limit, does not keep the others from it.
+func (s *session) run(chosen []group) error {
 	for _, g := range chosen {
-		s.group = &g
-		if err := g.measure(s); err != nil {
-			s.results.Failures = append(s.results.Failures, fmt.Sprintf("%s: %v", g.name, err))
-			s.log("%s: %v", g.name, err)
+		s.group, s.lost = &g, map[vmm]bool{}
+		if err := s.limited(groupLimit, func() error { return g.measure(s) }); err != nil {
+			s.fail(err)
 		}
-		if err := errors.Join(s.ctx.Err(), keep(s.results)); err != nil {
+		if err := errors.Join(s.ctx.Err(), s.keep(s.results)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// How long a group may take on one host, and one turn of one VMM. Both are
+// generous: a test host emulates its processor.
+const (
+	groupLimit = 15 * time.Minute
+	turnLimit  = 2 * time.Minute
+)
+
+// limited calls f with a context that ends after d.
+func (s *session) limited(d time.Duration, f func() error) error {
+	outer := s.ctx
+	defer func() { s.ctx = outer }()
+	ctx, cancel := context.WithTimeout(outer, d)
+	defer cancel()
+	s.ctx = ctx
+	err := f()
+	if err != nil && ctx.Err() != nil && outer.Err() == nil {
+		err = fmt.Errorf("not done within %v: %w", d, err)
+	}
+	return err
+}
+
+// fail keeps what went wrong for the report.
+func (s *session) fail(err error) {
+	text := fmt.Sprintf("%s: %v", s.group.name, err)
+	s.results.Failures = append(s.results.Failures, text)
+	s.log("%s", text)
+}
+
+// turns calls measure for each VMM in turn, a number of rounds, after one round
+// that warms the caches of the host and does not count. A VMM that fails has no
+// more turns; the others go on.
+func (s *session) turns(rounds int, measure func(v vmm, counts bool) error) error {
+	failed := map[vmm]bool{}
+	for round := range rounds + 1 {
+		measured := 0
+		for _, v := range s.group.vmms {
+			if failed[v] || s.lost[v] {
+				continue
+			}
+			if round == 0 {
+				s.log("%-32s %-13s warms up", s.group.name, v)
+			}
+			err := s.limited(turnLimit, func() error { return measure(v, round > 0) })
+			if s.ctx.Err() != nil {
+				return s.ctx.Err()
+			}
+			if err != nil {
+				failed[v] = true
+				s.fail(fmt.Errorf("%s: %w", v, err))
+				continue
+			}
+			measured++
+			if err := s.keep(s.results); err != nil {
+				return err
+			}
+		}
+		if measured == 0 {
+			return errors.New("no VMM is left to measure")
+		}
+	}
+	return nil
+}
+
+// repeat is how often a machine is started for what only a start shows.
+func (s *session) repeat() int { return s.settings.Boots * s.settings.Rounds }

@@ -1,9 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,46 +20,16 @@ const guestMemory = 256
 // place each time, and no alarm when a machine is frozen for its peer's turn.
 const cmdline = "console=ttyS0 quiet loglevel=1 nokaslr panic=-1 nowatchdog rcupdate.rcu_cpu_stall_suppress=1 mitigations=off"
 
-// repeat is how often a machine is started for what only a start shows.
-func (s *session) repeat() int { return s.settings.Boots * s.settings.Rounds }
-
-// turns calls measure for each VMM in turn, a number of rounds, after one round
-// that warms the caches of the host and does not count.
-func (s *session) turns(rounds int, measure func(v vmm, counts bool) error) error {
-	for round := range rounds + 1 {
-		for _, v := range s.group.vmms {
-			if err := measure(v, round > 0); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // measureFirst measures the time to the first character that a guest prints
 // with its first three instructions.
 func measureFirst(s *session) error {
-	m := machine{memory: tinyMemory, kernel: s.assets.First, tiny: true, here: s.group.place == placeHere}
+	m := machine{memory: guestMemory, kernel: s.assets.First, tiny: true, here: s.group.place == placeHere}
 	return s.turns(s.repeat(), func(v vmm, counts bool) error {
-		p, err := s.prepare(v, m)
+		p, took, err := s.startFirst(v, m)
 		if err != nil {
 			return err
 		}
-		out, err := p.cmd.StdoutPipe()
-		if err != nil {
-			return err
-		}
-		start := time.Now()
-		if err := p.cmd.Start(); err != nil {
-			return err
-		}
-		var c [1]byte
-		_, err = io.ReadFull(out, c[:])
-		took := time.Since(start)
-		_ = p.cmd.Wait() // its status is the guest's, which the character tells
-		if err != nil || c[0] != '!' {
-			return fmt.Errorf("%s: the guest says %q, %v; the VMM says: %s", v, c, err, p.said)
-		}
+		p.stop()
 		if counts {
 			s.record("instruction", v, took.Seconds()*1e3, 0)
 		}
@@ -67,31 +37,106 @@ func measureFirst(s *session) error {
 	})
 }
 
+// startFirst starts a machine whose guest prints one character, and waits for
+// that.
+func (s *session) startFirst(v vmm, m machine) (*process, time.Duration, error) {
+	p, err := s.prepare(v, m)
+	if err != nil {
+		return nil, 0, err
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, 0, err
+	}
+	start := time.Now()
+	if err := p.cmd.Start(); err != nil {
+		return nil, 0, err
+	}
+	err = awaitMark(out)
+	took := time.Since(start)
+	go p.read(out)
+	if err != nil {
+		p.stop()
+		return nil, 0, fmt.Errorf("%w; the VMM says: %s", err, p.said)
+	}
+	return p, took, nil
+}
+
+// awaitMark reads up to the guest's character. A VMM may have something to say
+// before it, of which there are no more than a few lines.
+func awaitMark(out io.Reader) error {
+	var said []byte
+	var c [1]byte
+	for len(said) < 1<<10 {
+		if _, err := io.ReadFull(out, c[:]); err != nil {
+			return fmt.Errorf("the guest says nothing, but %q: %w", said, err)
+		}
+		if c[0] == '!' {
+			return nil
+		}
+		said = append(said, c[0])
+	}
+	return fmt.Errorf("the guest says nothing, but %q", said)
+}
+
+// runReport runs the tiny kernel to its end. A profile of it is called what.
+func (s *session) runReport(v vmm, m machine, what string, counts bool) (*guest.Report, error) {
+	p, err := s.prepare(v, m)
+	if err != nil {
+		return nil, err
+	}
+	defer p.forget()
+	var out strings.Builder
+	p.cmd.Stdout = &out
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	finish, err := s.profile(p, what, counts)
+	if err != nil {
+		return nil, errors.Join(err, p.cmd.Process.Kill(), p.cmd.Wait())
+	}
+	_ = p.cmd.Wait() // the status is the guest's
+	if err := errors.Join(finish(), s.ctx.Err()); err != nil {
+		return nil, err
+	}
+	report, err := guest.ParseOutput(strings.NewReader(out.String()))
+	if err == nil {
+		err = report.Err()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w; the VMM says: %s", err, p.said)
+	}
+	return report, nil
+}
+
 // measureExits measures exits that the VMM answers, by loops of the tiny
 // kernel.
 func measureExits(s *session) error {
-	m := machine{
-		memory: tinyMemory, kernel: s.assets.Tiny, tiny: true, here: s.group.place == placeHere,
-		cmdline: "test=pio-bench,mmio-bench n=3000",
-	}
+	return s.tinyFigures("test=pio-bench,mmio-bench n=3000", map[string][2]string{
+		"port": {"pio-bench", "ns-each"}, "memory": {"mmio-bench", "ns-each"},
+	})
+}
+
+// measureInterrupts measures how long interrupts take.
+func measureInterrupts(s *session) error {
+	return s.tinyFigures("test=irq-bench n=300", map[string][2]string{
+		"raised": {"irq-bench", "ns-raised"}, "timer": {"irq-bench", "ns-late"},
+	})
+}
+
+// tinyFigures records figures, each of a test and by a name in its results, that
+// the tiny kernel prints.
+func (s *session) tinyFigures(cmdline string, figures map[string][2]string) error {
+	m := machine{memory: guestMemory, kernel: s.assets.Tiny, tiny: true, here: s.group.place == placeHere, cmdline: cmdline}
 	return s.turns(s.repeat(), func(v vmm, counts bool) error {
-		p, err := s.prepare(v, m)
+		report, err := s.runReport(v, m, "exits", counts)
 		if err != nil {
 			return err
 		}
-		out, _ := p.cmd.Output() // the status is the guest's
-		report, err := guest.ParseOutput(strings.NewReader(string(out)))
-		if err == nil {
-			err = report.Err()
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w; the VMM says: %s", v, err, p.said)
-		}
-		for what, test := range map[string]string{"port": "pio-bench", "memory": "mmio-bench"} {
-			result, ok := report.Lookup(test, "ns-each")
-			ns, err := strconv.ParseFloat(result.Detail, 64)
-			if !ok || err != nil {
-				return fmt.Errorf("%s: %s is %q", v, test, result.Detail)
+		for what, f := range figures {
+			ns, err := nanoseconds(report, f[0], f[1])
+			if err != nil {
+				return err
 			}
 			if counts {
 				s.record(what, v, ns, 0)
@@ -101,8 +146,9 @@ func measureExits(s *session) error {
 	})
 }
 
-// measureBoot measures the time to a stock kernel's init, and then what an exit
-// costs that does not reach the VMM.
+// measureBoot measures the time to a stock kernel's init, the processor time in
+// it that the VMM has taken, and then what an exit costs that does not reach the
+// VMM.
 func measureBoot(s *session) error {
 	m := machine{memory: guestMemory, kernel: s.assets.Kernel, initrd: s.assets.Small, cmdline: cmdline}
 	rounds := max(2, s.repeat()/2) // each takes long, and they are alike
@@ -116,12 +162,20 @@ func measureBoot(s *session) error {
 		if err != nil {
 			return err
 		}
-		if _, _, err := p.await(s.ctx, "bench: ready"); err != nil {
+		times, err := readTimes(p.cmd.Process.Pid)
+		if err != nil {
+			return err
+		}
+		if counts {
+			s.record("init", v, up.at.Sub(p.started).Seconds()*1e3, 0)
+			s.record("user", v, (times.user-times.guest).Seconds()*1e3, 0)
+			s.record("system", v, times.system.Seconds()*1e3, 0)
+		}
+		if _, _, err := p.await(s.ctx, "bench: ready"); err != nil || v.silent() {
 			return err
 		}
 		exit, err := p.exitCost(s.ctx)
 		if err == nil && counts {
-			s.record("init", v, up.at.Sub(p.started).Seconds()*1e3, 0)
 			s.record("cpuid", v, exit, 0)
 		}
 		return err

@@ -29,7 +29,7 @@
 //	              an IB700), halt (HLT, interrupts off), hang (a loop, interrupts off)
 //	mem.mib=n     the RAM the machine should have, in MiB, to be checked
 //	cpus=n        the number of processors it should have, to be checked
-//	n=n           rounds of pio-bench, mmio-bench and spin-bench
+//	n=n           rounds of pio-bench, mmio-bench, spin-bench and irq-bench
 //	port=n        the port that pio-bench writes
 //	address=n     the address that mmio-bench writes
 //	virtio=how    legacy, modern (also if absent), or packed, which is modern with packed rings
@@ -39,8 +39,8 @@
 //
 // The tests are acpi, boot, cpuid, i8042, ioapic, lapic, memory, pci, pic, pit,
 // pmtimer, port92, pvpanic, rtc, smp and uart, and the slow ones rtc-update,
-// rtc-rollover, i6300esb, ib700, pio-bench, mmio-bench, spin-bench, and those of missed
-// ticks, ticks-pit and ticks-rtc, whose numbers are for who knows the tick policy.
+// rtc-rollover, i6300esb, ib700, pio-bench, mmio-bench, spin-bench, irq-bench, and those of
+// missed ticks, ticks-pit and ticks-rtc, whose numbers are for who knows the tick policy.
 //
 // Those of virtio devices (Virtual I/O Device specification 1.3) are slow tests,
 // too, since a machine need not have any: virtio-pci (what each function shows),

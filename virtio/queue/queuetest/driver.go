@@ -44,16 +44,17 @@ type Used struct {
 
 // Driver drives one queue. It is for one goroutine.
 type Driver struct {
-	tb     testing.TB
-	mem    *memory.Memory
-	o      Options
-	config queue.Config
-	ring   ring
-	alloc  uint64 // next free address
-	end    uint64
-	tables map[uint16]uint64 // indirect tables to use again
-	line   Line
-	bell   *queue.Doorbell
+	tb      testing.TB
+	timeout *time.Timer // of Wait
+	mem     *memory.Memory
+	o       Options
+	config  queue.Config
+	ring    ring
+	alloc   uint64 // next free address
+	end     uint64
+	tables  map[uint16]uint64 // indirect tables to use again
+	line    Line
+	bell    *queue.Doorbell
 }
 
 // ring is one of the two forms of a queue.
@@ -77,7 +78,7 @@ func New(tb testing.TB, mem *memory.Memory, o Options) *Driver {
 	if o.Room == 0 {
 		o.Room = 1 << 20
 	}
-	d := &Driver{tb: tb, mem: mem, o: o, tables: map[uint16]uint64{}, line: NewLine()}
+	d := &Driver{tb: tb, mem: mem, o: o, tables: map[uint16]uint64{}, line: NewLine(), timeout: time.NewTimer(patience)}
 	d.config = queue.Config{
 		Index: o.Index, MaxSize: o.MaxSize, Size: o.Size, Ready: true,
 		Packed: o.Packed, EventIndex: o.EventIndex, Indirect: o.Indirect, InOrder: o.InOrder,
@@ -206,8 +207,8 @@ func (d *Driver) DisableInterrupts() { d.ring.interrupts(false) }
 // Wait waits for the next used request, by interrupt.
 func (d *Driver) Wait() Used {
 	d.tb.Helper()
-	timeout := time.NewTimer(patience)
-	defer timeout.Stop()
+	d.timeout.Reset(patience)
+	defer d.timeout.Stop()
 	for {
 		// Asking first and looking afterwards leaves no gap.
 		d.EnableInterrupts()
@@ -216,7 +217,7 @@ func (d *Driver) Wait() Used {
 		}
 		select {
 		case <-d.line:
-		case <-timeout.C:
+		case <-d.timeout.C:
 			d.tb.Fatal("queuetest: the device used no buffer and raised no interrupt")
 		}
 	}
