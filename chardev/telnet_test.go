@@ -247,4 +247,3 @@ func FuzzTelnet(f *testing.F) {
 		}
 	})
 }
-

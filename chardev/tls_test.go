@@ -172,9 +172,11 @@ func TestTLSErrors(t *testing.T) {
 		client bool
 		want   string
 	}{
-		"none":        {func(dir string) error { return os.Remove(filepath.Join(dir, serverCertFile)) }, false, "server-cert.pem: no such file"},
-		"no key":      {func(dir string) error { return os.Remove(filepath.Join(dir, serverKeyFile)) }, false, "server-key.pem: no such file"},
-		"other key":   {func(dir string) error { return os.Rename(filepath.Join(dir, clientKeyFile), filepath.Join(dir, serverKeyFile)) }, false, "private key does not match"},
+		"none":   {func(dir string) error { return os.Remove(filepath.Join(dir, serverCertFile)) }, false, "server-cert.pem: no such file"},
+		"no key": {func(dir string) error { return os.Remove(filepath.Join(dir, serverKeyFile)) }, false, "server-key.pem: no such file"},
+		"other key": {func(dir string) error {
+			return os.Rename(filepath.Join(dir, clientKeyFile), filepath.Join(dir, serverKeyFile))
+		}, false, "private key does not match"},
 		"no PEM":      {func(dir string) error { return os.WriteFile(filepath.Join(dir, serverCertFile), []byte("x"), 0o600) }, false, "server-cert.pem"},
 		"no CA":       {func(dir string) error { return os.WriteFile(filepath.Join(dir, caFile), []byte("x"), 0o600) }, false, "ca-cert.pem: there is no certificate"},
 		"client":      {func(dir string) error { return os.WriteFile(filepath.Join(dir, clientCertFile), nil, 0o600) }, true, "client-cert.pem"},

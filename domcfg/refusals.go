@@ -204,7 +204,7 @@ func newerRefusals() []rule {
 		"devices/controller/target", "devices/hostdev/source/adapter", "devices/hostdev@model",
 		"devices/hostdev@display", "devices/hostdev@ramfb", "devices/input/source", "devices/input/driver",
 		"devices/graphics/gl", "devices/video/driver", "devices/smartcard/protocol",
-				"devices/*/source@tls", "devices/*/source/reconnect", "devices/*/source@channel",
+		"devices/*/source@tls", "devices/*/source/reconnect", "devices/*/source@channel",
 		"devices/channel/target@state_socket",
 	}
 	rules := []rule{

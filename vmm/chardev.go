@@ -91,9 +91,9 @@ func (m *Machine) openBackend(c *Chardev, b *domcfg.CharBackend, o chardev.Optio
 		return chardev.NewNull(o), nil
 	case domcfg.CharStdio:
 		c.Path = ""
-		return opened(chardev.NewStdio(chardev.StdioOptions{Options: o, In: m.options.Stdin, Out: m.options.Stdout}))
+		return openedChar(chardev.NewStdio(chardev.StdioOptions{Options: o, In: m.options.Stdin, Out: m.options.Stdout}))
 	case domcfg.CharFile:
-		return opened(chardev.OpenFile(chardev.FileOptions{Options: o, Path: c.Path, Append: b.Sources[0].Append.Or(false)}))
+		return openedChar(chardev.OpenFile(chardev.FileOptions{Options: o, Path: c.Path, Append: b.Sources[0].Append.Or(false)}))
 	case domcfg.CharPTY:
 		pty, err := chardev.OpenPty(chardev.PtyOptions{Options: o, Patience: patience})
 		if err != nil {
@@ -112,13 +112,13 @@ func (m *Machine) openBackend(c *Chardev, b *domcfg.CharBackend, o chardev.Optio
 			u.Local = address(local.Host, cmp.Or(local.Service, "0"))
 		}
 		c.Path = u.Peer
-		return opened(chardev.OpenUDP(u))
+		return openedChar(chardev.OpenUDP(u))
 	}
 	return nil, fmt.Errorf("type %q has no host end in this version", b.Type)
 }
 
-// opened keeps a nil pointer from becoming a Backend that is not nil.
-func opened[B chardev.Backend](b B, err error) (chardev.Backend, error) {
+// openedChar keeps a nil pointer from becoming a Backend that is not nil.
+func openedChar[B chardev.Backend](b B, err error) (chardev.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +170,7 @@ func (m *Machine) openUnix(c *Chardev, b *domcfg.CharBackend, o chardev.Options,
 		}
 		c.Path, c.Listens = filepath.Join(m.options.RuntimeDir, c.Alias+".sock"), true
 	}
-	return opened(chardev.OpenSocket(chardev.SocketOptions{
+	return openedChar(chardev.OpenSocket(chardev.SocketOptions{
 		Options: o, Network: "unix", Address: c.Path, Listen: c.Listens, Patience: patience,
 	}))
 }

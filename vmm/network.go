@@ -96,13 +96,13 @@ func (m *Machine) openHostEnd(i *domcfg.Interface, name string, pairs int) (host
 	wire := socket.Options{Address: i.Source.Address, Port: i.Source.Port, MTU: int(i.MTU), Log: m.named(name)}
 	switch i.Type {
 	case domcfg.InterfaceMcast:
-		return opened(socket.NewMcast(wire))
+		return openedNet(socket.NewMcast(wire))
 	case domcfg.InterfaceServer:
-		return opened(socket.NewServer(wire))
+		return openedNet(socket.NewServer(wire))
 	case domcfg.InterfaceClient:
-		return opened(socket.NewClient(wire))
+		return openedNet(socket.NewClient(wire))
 	}
-	return opened(hostnet.NewTap(hostnet.TapOptions{
+	return openedNet(hostnet.NewTap(hostnet.TapOptions{
 		Name:     i.TargetDev,
 		Existing: i.TargetManaged == domcfg.No,
 		Queues:   pairs,
@@ -113,8 +113,8 @@ func (m *Machine) openHostEnd(i *domcfg.Interface, name string, pairs int) (host
 	}))
 }
 
-// opened is a host end of any kind, or nil with an error.
-func opened[B hostnet.Backend](b B, err error) (hostnet.Backend, error) {
+// openedNet is a host end of any kind, or nil with an error.
+func openedNet[B hostnet.Backend](b B, err error) (hostnet.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
