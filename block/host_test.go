@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -96,7 +98,14 @@ func mount(tb testing.TB, kind, data string) string {
 		tb.Fatalf("mount %s (this test needs root): %v", kind, err)
 	}
 	tb.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
+		// The kernel takes a ring down, with the files it holds, some time
+		// after its descriptor is closed.
+		deadline := time.Now().Add(30 * time.Second)
+		err := unix.Unmount(dir, 0)
+		for ; err == unix.EBUSY && time.Now().Before(deadline); err = unix.Unmount(dir, 0) {
+			runtime.Gosched()
+		}
+		if err != nil {
 			tb.Errorf("unmount %s: %v", dir, err)
 		}
 	})
@@ -184,7 +193,14 @@ func mountExt4(tb testing.TB, dev string) string {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
+		// The kernel takes a ring down, with the files it holds, some time
+		// after its descriptor is closed.
+		deadline := time.Now().Add(30 * time.Second)
+		err := unix.Unmount(dir, 0)
+		for ; err == unix.EBUSY && time.Now().Before(deadline); err = unix.Unmount(dir, 0) {
+			runtime.Gosched()
+		}
+		if err != nil {
 			tb.Errorf("unmount %s: %v", dir, err)
 		}
 	})
