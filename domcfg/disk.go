@@ -1,5 +1,7 @@
 package domcfg
 
+import "strconv"
+
 // DiskType is what a disk is on the host.
 type DiskType string
 
@@ -71,6 +73,14 @@ func (d *Disk) SourcePath() string {
 	return ""
 }
 
+// SourceName names the source in messages: the path, or the export of a server.
+func (d *Disk) SourceName() string {
+	if d.Type == DiskNetwork && d.Source != nil {
+		return d.Source.Protocol + " export " + strconv.Quote(d.Source.Name)
+	}
+	return d.SourcePath()
+}
+
 // Removable reports whether the disk is a drive whose medium can be changed.
 func (d *Disk) Removable() bool { return d.Device == DeviceCDROM || d.Device == DeviceFloppy }
 
@@ -116,6 +126,10 @@ type DiskSource struct {
 	Name     string // image, or export
 	Hosts    []*DiskHost
 
+	// Newer than the document, for nbd.
+	TLS         YesNo
+	TLSHostname string // what the server's certificate must be for, if it is not the host's name
+
 	StartupPolicy StartupPolicy // newer than the document
 }
 
@@ -134,6 +148,10 @@ type DiskHost struct {
 	Elem
 	Name string
 	Port uint16
+
+	// Newer than the document.
+	Transport string // tcp, or unix with a socket in place of name and port; newer: rdma
+	Socket    string // path of a unix socket
 }
 
 // BlockIO is the element blockio within disk: what the guest is told of its blocks. It is newer
@@ -221,6 +239,8 @@ func (s *DiskSource) code(c *coder) {
 	enum(c.attr("protocol"), &s.Protocol, "nbd", "rbd", "sheepdog",
 		"gluster", "iscsi", "http", "https", "ftp", "ftps", "tftp", "vxhs", "nfs", "ssh")
 	c.attr("name").str(&s.Name)
+	c.attr("tls").yesNo(&s.TLS)
+	c.attr("tlsHostname").str(&s.TLSHostname)
 	enum(c.attr("startupPolicy"), &s.StartupPolicy, StartupMandatory, StartupRequisite, StartupOptional)
 	children(c, "host", &s.Hosts)
 }
@@ -228,6 +248,8 @@ func (s *DiskSource) code(c *coder) {
 func (h *DiskHost) code(c *coder) {
 	c.attr("name").str(&h.Name)
 	number(c.attr("port"), &h.Port, 1, 65535)
+	enum(c.attr("transport"), &h.Transport, "tcp", "unix", "rdma")
+	c.attr("socket").str(&h.Socket)
 }
 
 func (e *Encryption) code(c *coder) {

@@ -104,9 +104,16 @@ func (v *validator) networkSource(d *Disk) {
 	case s.Protocol == "sheepdog" && n > 1:
 		v.fail(&s.Elem, "", `protocol="sheepdog" needs one <host> or none, and there are %d`, n)
 	}
+	if s.TLS == Yes && s.Protocol == "nbd" && s.TLSHostname == "" && len(s.Hosts) == 1 && s.Hosts[0].Transport == "unix" {
+		v.fail(&s.Elem, "", "attribute tlsHostname is missing: a unix socket has no name that a certificate could be for")
+	}
 	for _, h := range s.Hosts {
-		if h.src.attr("transport") != nil {
-			continue // newer: a unix socket has no name and port
+		if h.Transport == "unix" {
+			v.unixHost(h)
+			continue
+		}
+		if h.Socket != "" {
+			v.fail(&h.Elem, "@socket", `socket is only for transport="unix"`)
 		}
 		if h.Name == "" {
 			v.fail(&h.Elem, "", "attribute name is missing")
@@ -114,6 +121,19 @@ func (v *validator) networkSource(d *Disk) {
 		if h.Port == 0 && h.src.attr("port") == nil && s.Protocol == "nbd" {
 			v.fail(&h.Elem, "", "attribute port is missing")
 		}
+	}
+}
+
+func (v *validator) unixHost(h *DiskHost) {
+	switch {
+	case h.Name != "" || h.Port != 0:
+		v.fail(&h.Elem, "", `transport="unix" has a socket, and no name or port`)
+	case h.Socket == "":
+		v.fail(&h.Elem, "", "attribute socket is missing")
+	case len(h.Socket) > maxSocketPath:
+		v.fail(&h.Elem, "@socket", "socket is longer than the %d bytes of a unix socket's path", maxSocketPath)
+	default:
+		v.absolute(&h.Elem, "@socket", h.Socket)
 	}
 }
 

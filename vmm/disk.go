@@ -98,8 +98,6 @@ func blockOptions(d *domcfg.Disk) (o block.Options, err error) {
 		o.Path = d.Source.File
 	case domcfg.DiskBlock:
 		o.Path = d.Source.Dev
-	default:
-		return o, fmt.Errorf("a source of type %s has no host end in this version", d.Type)
 	}
 	switch driver.Cache {
 	case "", "default":

@@ -57,7 +57,7 @@ func (m *Machine) addFloppies(ctx context.Context, w *wiring, channel *dma.Chann
 		if backend != nil {
 			kind, err := floppy.DriveFor(backend.Size())
 			if err != nil {
-				return diskError(i, d, fmt.Errorf("%s: %w", d.SourcePath(), err))
+				return diskError(i, d, fmt.Errorf("%s: %w", d.SourceName(), err))
 			}
 			o.Drives[unit] = floppy.DriveOptions{Type: kind, Disk: backend}
 		}

@@ -164,6 +164,11 @@ func (m *Machine) Close() error {
 	m.closed = true
 	started := m.started
 	m.mu.Unlock()
+	if first {
+		for _, c := range m.connections {
+			c.GiveUp()
+		}
+	}
 	if started {
 		m.Destroy("closed")
 		<-m.ended

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/govmm/govmm/block/nbd"
 	"github.com/govmm/govmm/boot"
 	"github.com/govmm/govmm/devices/bus"
 	"github.com/govmm/govmm/devices/clock"
@@ -44,6 +45,10 @@ type Options struct {
 	// Rand is the source of the guest's boot-time randomness; nil is the
 	// host's. A test that needs the same boot every time sets it.
 	Rand io.Reader
+	// NBDCertificates is the directory of the certificates for network disks with
+	// tls="yes", laid out as nbd.LoadTLS says. "" is /etc/pki/libvirt-nbd or, if
+	// that is not there, /etc/pki/qemu.
+	NBDCertificates string
 }
 
 // ErrNotRunning is the answer to a request that only a started machine that
@@ -82,6 +87,8 @@ type Machine struct {
 	initial resetState
 	gate    *gate
 	closer  closer
+
+	connections []*nbd.Client // of disks; Close has them give up lost servers
 
 	events   eventHub
 	requests chan Exit     // from the guest; the first one counts

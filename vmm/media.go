@@ -26,21 +26,16 @@ func (m *Machine) openMedium(ctx context.Context, d *domcfg.Disk) (block.Backend
 	if !d.HasMedium() {
 		return nil, nil
 	}
-	o, err := blockOptions(d)
-	if err != nil {
-		return nil, err
-	}
-	o.Log = m.named(d.Target.Dev)
-	backend, err := block.Open(ctx, o)
+	backend, err := m.openImage(ctx, d)
 	if errors.Is(err, fs.ErrNotExist) && d.Source.StartupPolicy == domcfg.StartupOptional {
-		m.log.Warn("the drive is empty, as its medium is missing", "drive", d.Target.Dev, "path", o.Path)
+		m.log.Warn("the drive is empty, as its medium is missing", "drive", d.Target.Dev, "path", d.SourcePath())
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	if backend.Size() == 0 {
-		return nil, errors.Join(fmt.Errorf("%s is empty", o.Path), backend.Close())
+		return nil, errors.Join(fmt.Errorf("%s is empty", d.SourceName()), backend.Close())
 	}
 	return backend, nil
 }

@@ -1,0 +1,75 @@
+package vmm_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/govmm/govmm/tests/await"
+	"github.com/govmm/govmm/tests/tiny"
+)
+
+// guestOutput runs the tiny kernel's test of a virtio disk, and returns what it
+// says of it.
+func guestOutput(t *testing.T, disk string) string {
+	t.Helper()
+	m, out := newMachine(t, tiny.Options{Cmdline: "test=virtio-blk exit=hang", Devices: disk})
+	if err := m.Start(); err != nil {
+		t.Fatal(err)
+	}
+	out.wait(t, "\ndone ", 1)
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	// Times differ from one boot to the next.
+	text := regexp.MustCompile("(kicks|elapsed-us) = .*").ReplaceAllString(out.String(), "$1")
+	return text[strings.Index(text, "virtio-blk"):]
+}
+
+func diskImage(t *testing.T) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "image")
+	if err := os.WriteFile(name, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// What a guest sees of a disk, and leaves on it, does not depend on where it is.
+func TestNetworkDisk(t *testing.T) {
+	program, err := exec.LookPath("qemu-nbd")
+	if err != nil {
+		t.Fatal(err, "(package qemu-utils)")
+	}
+	local, remote := diskImage(t), diskImage(t)
+	socket := filepath.Join(t.TempDir(), "socket")
+	server := exec.Command(program, "-t", "-f", "raw", "-x", "disk", "-k", socket, "--discard=unmap", remote)
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	await.That(t, "qemu-nbd listens", func() bool { _, err := os.Stat(socket); return err == nil })
+	want := guestOutput(t, `<disk><source file='`+local+`'/><target dev='vda'/></disk>`)
+	got := guestOutput(t, `<disk type='network'><source protocol='nbd' name='disk'><host transport='unix' socket='`+socket+`'/></source><target dev='vda'/></disk>`)
+	if got != want {
+		t.Errorf("the guest says of a network disk:\n%s\nand of a file:\n%s", got, want)
+	}
+	a, err := os.ReadFile(local)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(remote)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(a, b) || bytes.Equal(a, make([]byte, len(a))) {
+		t.Error("the guest leaves other data on a network disk than in a file, or none")
+	}
+}
