@@ -35,6 +35,7 @@ type Interface struct {
 	LinkState     string // up or down: the cable
 	MTU           uint   // bytes, 68 to 65535; 0 for the host's
 	ROM           *ROM
+	PortForwards  []*PortForward // user
 }
 
 // IsVirtio reports whether the NIC is a virtio one. Its name's case does not count.
@@ -156,6 +157,7 @@ func (i *Interface) code(c *coder) {
 	c.group("link", func(c *coder) { enum(c.attr("state"), &i.LinkState, "up", "down") })
 	c.group("mtu", func(c *coder) { number(c.attr("size").required(), &i.MTU, 68, 65535) })
 	child(c, "rom", &i.ROM)
+	children(c, "portForward", &i.PortForwards)
 	i.codeInfo(c)
 }
 

@@ -107,8 +107,8 @@ func interfaceRefusals() []rule {
 		{path: "devices/interface", when: runsQEMUIfup,
 			reason: "without <script> it runs /etc/qemu-ifup, and scripts are " + later + `; <script path=""/> runs none`},
 		{path: "devices/interface", when: defaultNIC, reason: `without <model> the NIC is an rtl8139, which is ` + later + "; virtio is"},
-		{path: "devices/interface@type", value: not("bridge", "ethernet", "mcast", "server", "client"),
-			reason: "this network is " + later + "; bridge, ethernet, mcast, server and client are"},
+		{path: "devices/interface@type", value: not("bridge", "user", "ethernet", "mcast", "server", "client"),
+			reason: "this network is " + later + "; bridge, user, ethernet, mcast, server and client are"},
 		{path: "devices/interface/model@type", value: func(m string) bool { return !strings.EqualFold(m, "virtio") }, reason: "this NIC is " + later + "; virtio is"},
 		{path: "devices/interface/script@path", value: not(""), when: parentAttrIs("type", "ethernet"), reason: "scripts are " + later + "; an empty path runs none"},
 		{path: "devices/interface/driver@queues", value: not("1"), when: offTap, reason: "only a tap has several pairs of queues"},
@@ -198,6 +198,7 @@ func newerRefusals() []rule {
 		"devices/disk/target@rotation_rate", "devices/disk/target@removable", "devices/disk/source@volume", "devices/disk/source@pool",
 		"devices/interface/filterref", "devices/interface/bandwidth", "devices/interface/vlan",
 		"devices/interface/ip", "devices/interface/route",
+		"devices/interface/portForward@dev", "devices/interface/portForward/range@exclude",
 		"devices/interface/port", "devices/interface/coalesce", "devices/interface/guest",
 		"devices/interface/source@portgroup", "devices/interface/source/address",
 		"devices/interface/source/local", "devices/interface/source@path", "devices/interface/virtualport/parameters@*",
@@ -298,7 +299,7 @@ func runsQEMUIfup(d *Domain, n *node) bool { return interfaceOf(d, n).runsDefaul
 func defaultNIC(d *Domain, n *node) bool {
 	i := interfaceOf(d, n)
 	switch i.Type {
-	case InterfaceBridge, InterfaceEthernet, InterfaceMcast, InterfaceServer, InterfaceClient:
+	case InterfaceBridge, InterfaceUser, InterfaceEthernet, InterfaceMcast, InterfaceServer, InterfaceClient:
 		return i.Model == ""
 	}
 	return false

@@ -123,6 +123,7 @@ var modelName = regexp.MustCompile(`^[A-Za-z0-9_-]*$`)
 func (v *validator) interfaces() {
 	for _, i := range v.d.Devices.Interfaces {
 		v.interfaceSource(i)
+		v.portForwards(i)
 		if !modelName.MatchString(i.Model) {
 			v.fail(&i.Elem, "model@type", "type=%q is not a NIC model: it has characters other than letters, digits, - and _", clip(i.Model))
 		}

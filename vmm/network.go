@@ -7,6 +7,7 @@ import (
 	"github.com/govmm/govmm/domcfg"
 	hostnet "github.com/govmm/govmm/net"
 	"github.com/govmm/govmm/net/socket"
+	"github.com/govmm/govmm/net/user"
 	"github.com/govmm/govmm/net/vhost"
 	"github.com/govmm/govmm/virtio"
 	virtionet "github.com/govmm/govmm/virtio/net"
@@ -95,6 +96,8 @@ func (m *Machine) addInterface(i *domcfg.Interface, index int) error {
 func (m *Machine) openHostEnd(i *domcfg.Interface, name string, pairs int) (hostnet.Backend, error) {
 	wire := socket.Options{Address: i.Source.Address, Port: i.Source.Port, MTU: int(i.MTU), Log: m.named(name)}
 	switch i.Type {
+	case domcfg.InterfaceUser:
+		return openedNet(user.New(user.Options{Name: name, MTU: int(i.MTU), Forwards: forwards(i), Log: m.named(name)}))
 	case domcfg.InterfaceMcast:
 		return openedNet(socket.NewMcast(wire))
 	case domcfg.InterfaceServer:
@@ -111,6 +114,16 @@ func (m *Machine) openHostEnd(i *domcfg.Interface, name string, pairs int) (host
 		Bridge:   i.Source.Bridge,
 		Log:      m.named(name),
 	}))
+}
+
+// forwards are the ports of the host that lead to the guest.
+func forwards(i *domcfg.Interface) (list []user.Forward) {
+	for _, f := range i.PortForwards {
+		for _, p := range f.Ports() {
+			list = append(list, user.Forward{Protocol: p.Proto, Host: p.Host, Port: p.Guest})
+		}
+	}
+	return list
 }
 
 // openedNet is a host end of any kind, or nil with an error.

@@ -43,7 +43,7 @@ func runAll(m *testing.M) (int, error) {
 	if err := errors.Join(
 		netlink.LinkSetMulticastOn(lo),
 		netlink.LinkSetUp(lo),
-		netlink.RouteAdd(&netlink.Route{LinkIndex: lo.Attrs().Index, Dst: groups}),
+		netlink.RouteReplace(&netlink.Route{LinkIndex: lo.Attrs().Index, Dst: groups}),
 	); err != nil {
 		return 1, fmt.Errorf("route multicast: %w", err)
 	}

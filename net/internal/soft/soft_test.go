@@ -173,28 +173,6 @@ func TestWaitForRoom(t *testing.T) {
 	}
 }
 
-func TestTransferAllocatesNothing(t *testing.T) {
-	p := newLoop(t, 0)
-	out, in := [][]byte{frameOf(hostnet.Header{}, 1514)}, [][]byte{make([]byte, 1000), make([]byte, 100)}
-	if n := testing.AllocsPerRun(1000, func() {
-		if err := p.Send(out); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := p.Wait(hostnet.ToReceive|hostnet.ToSend, nil); err != nil {
-			t.Fatal(err)
-		}
-		if _, _, err := p.Receive(in); err != nil {
-			t.Fatal(err)
-		}
-		p.Wake()
-		if _, err := p.Wait(hostnet.ToReceive, nil); err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations for each frame", n)
-	}
-}
-
 // However a stream is cut up, its frames are the same; a length that no frame
 // has ends it, and nothing is read outside.
 func FuzzRing(f *testing.F) {

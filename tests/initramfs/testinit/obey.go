@@ -114,6 +114,8 @@ func commands() map[string]func(*words) (string, error) {
 		"eject":    eject,
 		"inserted": inserted,
 		"address":  setAddress,
+		"dhcp":     askDHCP,
+		"lookup":   lookup,
 		"ping":     ping,
 		"exchange": exchange,
 		"offloads": offloads,
