@@ -113,7 +113,7 @@ func (v *Devices) assignPCI() error {
 	each(only(v.Hostdevs, func(h *Hostdev) bool { return h.Type == "pci" }), give)
 	each(only(v.MemBalloons, func(b *MemBalloon) bool { return b.Model != "none" && b.Model != "xen" }), give)
 	each(v.Rngs, give)
-	each(only(v.Watchdogs, func(w *Watchdog) bool { return w.Model == "i6300esb" }), give)
+	each(only(v.Watchdogs, func(w *Watchdog) bool { return w.Model == WatchdogI6300ESB }), give)
 	each(cards, give)
 	return s.err()
 }

@@ -133,10 +133,13 @@ func (v *Devices) setDefaults(d *Domain, identity string) {
 		}
 	}
 	for _, w := range v.Watchdogs {
-		fill(&w.Action, "reset")
+		fill(&w.Action, WatchdogReset)
 	}
 	for _, r := range v.Rngs {
 		r.setDefaults()
+	}
+	for _, p := range v.Panics {
+		fill(&p.Model, "isa")
 	}
 	v.setDisplayDefaults()
 	v.setCharDefaults()

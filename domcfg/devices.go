@@ -20,7 +20,8 @@ type Devices struct {
 	Hostdevs    []*Hostdev
 	Watchdogs   []*Watchdog
 	MemBalloons []*MemBalloon
-	Rngs        []*Rng // newer than the document
+	Rngs        []*Rng   // newer than the document
+	Panics      []*Panic // newer than the document
 }
 
 func (v *Devices) code(c *coder) {
@@ -42,6 +43,7 @@ func (v *Devices) code(c *coder) {
 	children(c, "watchdog", &v.Watchdogs)
 	children(c, "memballoon", &v.MemBalloons)
 	children(c, "rng", &v.Rngs)
+	children(c, "panic", &v.Panics)
 }
 
 // DeviceInfo is what the elements of all devices have in common.

@@ -48,10 +48,6 @@ func refusals() []rule {
 			reason: "sockets of more than one core with one thread are " + later},
 		{path: "cpu@match", value: is("strict"), reason: "demands on the host's CPU are " + later},
 
-		{path: "on_poweroff", value: not("destroy", "restart"), reason: "this action is " + later},
-		{path: "on_reboot", value: not("destroy", "restart"), reason: "this action is " + later},
-		{path: "on_crash", value: not("destroy", "restart"), reason: "this action is " + later},
-
 		{path: "clock@offset", value: not("utc"), reason: "a clock other than utc is " + later},
 		{path: "clock/timer", when: attrIs("name", "platform"), reason: "the platform timer is reserved to Xen"},
 		{path: "clock/timer", when: hpetPresent, reason: "the HPET is " + later + `; present="no" is honoured`},
@@ -152,12 +148,13 @@ func deviceRefusals() []rule {
 		{path: "devices/channel@type", value: noHostEnd, reason: noHostEndReason + later},
 		{path: "devices/sound", reason: "sound cards are " + later},
 		{path: "devices/watchdog@model", value: not("i6300esb", "ib700"), reason: "this watchdog is " + later + "; i6300esb and ib700 are"},
-		{path: "devices/watchdog@action", value: is("dump", "inject-nmi"), reason: "this action is " + later},
+		{path: "devices/watchdog@action", value: is("inject-nmi"), reason: "this action is " + later},
 		{path: "devices/memballoon", when: attrIs("model", "xen"), reason: xen},
 		{path: "devices/memballoon@model", value: not("none", "virtio"), reason: "this memory balloon is " + later + "; virtio and none are"},
 		{path: "devices/rng@model", value: not("virtio"), reason: "this entropy device is " + later + "; virtio is"},
 		{path: "devices/rng/backend", value: not("", "/dev/urandom", "/dev/random"), reason: "this source is " + later + "; /dev/urandom and /dev/random are"},
 		{path: "devices/rng/backend@model", value: is("egd"), reason: "daemons as a source are " + later + "; random and builtin are"},
+		{path: "devices/panic", when: otherPanic, reason: "this panic device is " + later + `; model="isa" at port 505h is always there`},
 		{path: "devices/*/address@type", value: is("spapr-vio", "virtio-s390", "ccw", "virtio-mmio"), reason: "a pc has no such bus"},
 	}
 }
@@ -186,7 +183,7 @@ func newerRefusals() []rule {
 		"features/async-teardown", "features/ras", "features/ps2", "features/aia", "features/apic@eoi",
 		"clock@basis", "clock@start",
 		// Devices.
-		"devices/tpm", "devices/panic", "devices/hub", "devices/redirdev",
+		"devices/tpm", "devices/hub", "devices/redirdev",
 		"devices/redirfilter", "devices/nvram", "devices/shmem", "devices/memory", "devices/iommu",
 		"devices/vsock", "devices/crypto", "devices/pstore", "devices/lease",
 		"devices/*/rom", "devices/*/acpi", "devices/*/teaming",

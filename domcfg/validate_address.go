@@ -30,6 +30,7 @@ func (v *Devices) all(yield func(device)) {
 	each(v.Watchdogs, yield)
 	each(v.MemBalloons, yield)
 	each(v.Rngs, yield)
+	each(v.Panics, yield)
 }
 
 func each[D device](list []D, yield func(device)) {
@@ -101,7 +102,7 @@ func addressTypesOf(dev device) (noun string, allowed []AddressType) {
 			return "an ISA sound card", []AddressType{AddressISA}
 		}
 	case *Watchdog:
-		if dev.Model == "ib700" {
+		if dev.Model == WatchdogIB700 {
 			return "an ib700 watchdog", []AddressType{AddressISA}
 		}
 		return "a watchdog", []AddressType{AddressPCI}
@@ -109,6 +110,10 @@ func addressTypesOf(dev device) (noun string, allowed []AddressType) {
 		return "a memory balloon", []AddressType{AddressPCI}
 	case *Rng:
 		return "an entropy device", []AddressType{AddressPCI}
+	case *Panic:
+		if dev.Model == "" || dev.Model == "isa" {
+			return "an ISA panic device", []AddressType{AddressISA}
+		}
 	}
 	return "", nil
 }

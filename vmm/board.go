@@ -201,6 +201,7 @@ func (m *Machine) panicked(e platform.PanicEvent) {
 		return
 	}
 	m.log.Info("the guest's kernel crashed and its crash kernel takes over")
+	m.events.publish(Event{Kind: EventCrashLoaded})
 }
 
 // ports is a range of ports with the device that answers it.
@@ -228,6 +229,20 @@ func (b *board) resets(r ...bus.Resetter) { b.resetters = append(b.resetters, r.
 func (b *board) reset() {
 	for _, r := range b.resetters {
 		r.Reset()
+	}
+}
+
+// pause stops the devices that work while no vCPU runs.
+func (b *board) pause() {
+	for _, p := range b.pausers {
+		p.pause()
+	}
+}
+
+// resume lets them go on.
+func (b *board) resume() {
+	for _, p := range b.pausers {
+		p.resume()
 	}
 }
 

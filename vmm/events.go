@@ -57,6 +57,14 @@ const (
 	EventTray
 	// EventWatchdog: the guest did not answer its watchdog. Action is what follows.
 	EventWatchdog
+	// EventCrashLoaded: the guest's kernel has crashed, and its crash kernel takes over.
+	EventCrashLoaded
+	// EventDumped: a core dump was written, or failed with Err. Dump tells which.
+	EventDumped
+	// EventRenamed: the machine was restarted under the name in Name.
+	EventRenamed
+	// EventPreserved: the guest has ended, as Exit tells, and the machine was kept.
+	EventPreserved
 	// EventEnded: the machine has ended. Exit tells why. The last event.
 	EventEnded
 )
@@ -65,7 +73,8 @@ var eventNames = [...]string{
 	EventStarted: "started", EventPaused: "paused", EventResumed: "resumed",
 	EventReset: "reset", EventShutdown: "shutdown", EventPanicked: "panicked",
 	EventIOError: "I/O error", EventBalloon: "balloon", EventTray: "tray",
-	EventWatchdog: "watchdog", EventEnded: "ended",
+	EventWatchdog: "watchdog", EventCrashLoaded: "crash loaded", EventDumped: "core dump",
+	EventRenamed: "renamed", EventPreserved: "preserved", EventEnded: "ended",
 }
 
 // String names the kind for a log.
@@ -80,11 +89,13 @@ func (k EventKind) String() string {
 type Event struct {
 	Kind EventKind
 	Time time.Time
-	Exit Exit // with EventReset and EventEnded
+	Exit Exit // with EventReset, EventPanicked, EventPreserved and EventEnded
 
 	Memory uint64 // with EventBalloon, in bytes
 	Device string // with EventIOError: the target of the disk
-	Err    error  // with EventIOError, and with EventPaused when it was not asked for
+	Err    error  // with EventIOError, EventDumped, and with EventPaused when it was not asked for
+	Name   string // with EventRenamed
+	Dump   DumpStatus
 	// Action is what EventWatchdog brings about.
 	Action domcfg.WatchdogAction
 	// Open tells which way the tray of EventTray went.

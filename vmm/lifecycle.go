@@ -8,6 +8,10 @@ import (
 	"github.com/govmm/govmm/domcfg"
 )
 
+// ErrEnded is the answer to what only a guest that has not ended can do, of a machine
+// that is preserved after its guest's end.
+var ErrEnded = errors.New("the guest has ended, and the machine is only kept to be looked at: it can be reset or destroyed")
+
 // Start runs the machine. It returns at once; Wait tells the end.
 func (m *Machine) Start() error {
 	m.mu.Lock()
@@ -66,15 +70,19 @@ func (m *Machine) Pause(ctx context.Context) error {
 
 // pause stops the machine, because of a failure or, without one, on request.
 func (m *Machine) pause(reason error) error {
-	if m.State() == StatePaused {
+	switch {
+	case m.preserved != nil:
+		return ErrEnded
+	case m.dump != nil:
+		m.dump.resume = false
+		return nil
+	case m.State() == StatePaused:
 		return nil
 	}
 	m.gate.shut()
 	m.gate.drain()
 	m.clock.Pause()
-	for _, p := range m.board.pausers {
-		p.pause()
-	}
+	m.board.pause()
 	var err error
 	if m.paused, err = m.vm.Clock(); err != nil {
 		return fmt.Errorf("pause: %w", err)
@@ -95,34 +103,43 @@ func (m *Machine) requestPause(reason error) {
 }
 
 // Resume lets a paused machine go on. Its clocks go on from where they stopped.
-func (m *Machine) Resume(ctx context.Context) error {
-	return m.do(ctx, func() error {
-		if m.State() != StatePaused {
-			return nil
-		}
-		m.paused.Flags = 0
-		if err := m.vm.SetClock(m.paused); err != nil {
-			return fmt.Errorf("resume: %w", err)
-		}
-		for _, v := range m.cpus {
-			// Refused by a vCPU that does not use kvmclock, which needs no telling.
-			_ = v.kvm.KVMClockCtrl()
-		}
-		m.setState(StateRunning)
-		m.events.publish(Event{Kind: EventResumed})
-		m.clock.Resume()
-		for _, p := range m.board.pausers {
-			p.resume()
-		}
-		m.gate.open()
+// The error is ErrDumping while a core dump is written, and ErrEnded for a machine that
+// is preserved.
+func (m *Machine) Resume(ctx context.Context) error { return m.do(ctx, m.resume) }
+
+func (m *Machine) resume() error {
+	switch {
+	case m.dump != nil:
+		return ErrDumping
+	case m.preserved != nil:
+		return ErrEnded
+	case m.State() != StatePaused:
 		return nil
-	})
+	}
+	m.paused.Flags = 0
+	if err := m.vm.SetClock(m.paused); err != nil {
+		return fmt.Errorf("resume: %w", err)
+	}
+	for _, v := range m.cpus {
+		// Refused by a vCPU that does not use kvmclock, which needs no telling.
+		_ = v.kvm.KVMClockCtrl()
+	}
+	m.setState(StateRunning)
+	m.events.publish(Event{Kind: EventResumed})
+	m.clock.Resume()
+	m.board.resume()
+	m.gate.open()
+	return nil
 }
 
 // Reset is the reset button: the machine starts anew at once, whatever the
-// guest does and on_reboot says. A paused machine stays paused.
+// guest does and on_reboot says. A paused machine stays paused; one that is
+// preserved runs again. The error is ErrDumping while a core dump is written.
 func (m *Machine) Reset(ctx context.Context) error {
 	return m.do(ctx, func() error {
+		if m.dump != nil {
+			return ErrDumping
+		}
 		if err := m.restart(ctx, Exit{}); err != nil {
 			m.finish(Exit{Cause: CauseHost, Source: "reset", Detail: err.Error()})
 			return err
@@ -131,26 +148,17 @@ func (m *Machine) Reset(ctx context.Context) error {
 	})
 }
 
-// Shutdown presses the power button. The guest is told through ACPI and does
-// what it is set up to do; without <acpi/> it cannot be told, which is an error.
-func (m *Machine) Shutdown(ctx context.Context) error {
-	if !m.hasACPI() {
-		return errors.New("shutdown: the domain has no <acpi/>, so its guest cannot be told")
-	}
-	return m.do(ctx, func() error {
-		m.board.pressPowerButton()
-		m.events.publish(Event{Kind: EventShutdown})
-		return nil
-	})
-}
-
 // Destroy stops the machine at once, like pulling the plug. reason becomes the
-// Exit's Source. It returns when no guest code runs any more; on a machine that
+// Exit's Source, unless the guest had ended before and the machine was preserved. It returns when no guest code runs any more; on a machine that
 // has ended, or never started, it does nothing.
 func (m *Machine) Destroy(reason string) {
 	// The only error is that the machine has ended by itself meanwhile.
 	_ = m.do(context.Background(), func() error {
-		m.finish(Exit{Cause: CauseStopped, Source: reason})
+		e := Exit{Cause: CauseStopped, Source: reason}
+		if m.preserved != nil {
+			e = *m.preserved
+		}
+		m.finish(e)
 		return nil
 	})
 }
@@ -219,6 +227,11 @@ func (m *Machine) supervise() {
 		case e := <-m.requests:
 			m.handle(e)
 		case reason := <-m.stops:
+			if errors.Is(reason, errDumpWanted) {
+				m.gate.drain()
+				m.autoDump(nil)
+				continue
+			}
 			m.log.Warn("pausing the machine", "reason", reason)
 			if err := m.pause(reason); err != nil {
 				m.finish(Exit{Cause: CauseHost, Source: "pause", Detail: err.Error()})
@@ -236,21 +249,75 @@ func (m *Machine) handle(e Exit) {
 	case <-m.requests: // of another vCPU, before it stopped
 	default:
 	}
+	if m.dump != nil { // of a guest that was not quite stopped when the dump began
+		m.dump.then = func() { m.handle(e) }
+		return
+	}
+	if e.Cause == CausePowerOff && m.rebooting {
+		e = Exit{Cause: CauseReset, Source: sourceReboot}
+	}
 	if e.Cause == CausePanic {
 		m.events.publish(Event{Kind: EventPanicked, Exit: e})
 	}
-	if m.action(e.Cause) == domcfg.ActionRestart {
-		if e.Detail != "" { // an end is told by Wait
-			m.log.Warn("the guest died", "cause", e.Cause.String(), "source", e.Source, "detail", e.Detail)
-		}
-		m.log.Info("restarting", "cause", e.Cause.String(), "source", e.Source)
-		err := m.restart(context.Background(), e)
-		if err == nil {
-			return
-		}
-		e = Exit{Cause: CauseHost, Source: e.Source, Detail: err.Error()}
+	action := m.action(e.Cause)
+	if !dumps(action) {
+		m.carryOut(e, action)
+		return
 	}
-	m.finish(e)
+	m.hold(StateCrashed)
+	m.autoDump(func() { m.carryOut(e, action) })
+}
+
+// carryOut does what the domain wants done after an exit.
+func (m *Machine) carryOut(e Exit, a domcfg.Action) {
+	switch a {
+	case domcfg.ActionRestart, domcfg.ActionRenameRestart, domcfg.ActionCoredumpRestart:
+		if err := m.startAnew(e, a); err != nil {
+			m.finish(Exit{Cause: CauseHost, Source: e.Source, Detail: err.Error()})
+		}
+	case domcfg.ActionPreserve:
+		m.preserve(e)
+	default:
+		m.finish(e)
+	}
+}
+
+func (m *Machine) startAnew(e Exit, a domcfg.Action) error {
+	if e.Detail != "" { // an end is told by Wait
+		m.log.Warn("the guest died", "cause", e.Cause.String(), "source", e.Source, "detail", e.Detail)
+	}
+	if a == domcfg.ActionRenameRestart {
+		if err := m.rename(); err != nil {
+			return err
+		}
+	}
+	m.log.Info("restarting", "cause", e.Cause.String(), "source", e.Source)
+	if m.State() == StateCrashed { // and was dumped
+		m.setState(StateRunning)
+		m.board.resume()
+	}
+	return m.restart(context.Background(), e)
+}
+
+// hold stops all that still works in a machine whose guest has ended.
+func (m *Machine) hold(s State) {
+	m.clock.Pause()
+	m.board.pause()
+	m.setState(s)
+}
+
+// preserve keeps a machine whose guest has ended as it is, until it is destroyed or
+// reset.
+func (m *Machine) preserve(e Exit) {
+	state := StateShutOff
+	if e.Crashed() {
+		state = StateCrashed
+	}
+	m.hold(state)
+	m.preserved = &e
+	m.log.Warn("the guest has ended, and the machine is kept until it is destroyed",
+		"cause", e.Cause.String(), "source", e.Source, "detail", e.Detail)
+	m.events.publish(Event{Kind: EventPreserved, Exit: e})
 }
 
 // action is what the domain wants done after an end of the given cause.
@@ -268,6 +335,7 @@ func (m *Machine) action(c Cause) domcfg.Action {
 
 // finish ends the machine: no vCPU will run again.
 func (m *Machine) finish(e Exit) {
+	m.abandonDump()
 	m.gate.end()
 	m.threads.Wait()
 	m.clock.Pause()

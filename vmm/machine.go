@@ -40,6 +40,13 @@ type Options struct {
 	// DebugExit gives the guest a port that ends the machine with a number, at
 	// 0xF4, as QEMU's isa-debug-exit does. Test kernels use it.
 	DebugExit bool
+	// DumpDir is where core dumps go that nobody asked for, those of on_crash and of a
+	// watchdog. "" is DumpDirectory. It is made if need be.
+	DumpDir string
+	// Rename, if it is not nil, is told the name that the machine gets by
+	// rename-restart, before it has it. It answers with an ErrNameTaken when another
+	// machine has the name.
+	Rename func(name string) error
 	// Wall is the time of day that the guest's clock shows; nil is the host's.
 	Wall func() time.Time
 	// Rand is the source of the guest's boot-time randomness; nil is the
@@ -99,12 +106,20 @@ type Machine struct {
 	paused   kvm.ClockData // kvmclock when the machine was paused
 
 	watchdogAction atomic.Value // a domcfg.WatchdogAction
+	preserved      *Exit        // how the guest ended, if the machine was kept; the supervisor's
+	restarts       int          // under another name; the supervisor's
+	rebooting      bool         // the guest was asked to switch itself off for a reset; the supervisor's
 
 	mu      sync.Mutex
 	started bool
 	closed  bool
 	state   State
 	exit    Exit
+	name    string
+	// dump is the core dump that is being written, or nil. The supervisor alone
+	// changes it.
+	dump     *dump
+	lastDump DumpStatus
 }
 
 // New builds the machine that d describes and loads what it boots, without
@@ -125,6 +140,7 @@ func New(ctx context.Context, d *domcfg.Domain, o Options) (_ *Machine, err erro
 	}
 	m := &Machine{
 		domain:   d,
+		name:     d.Name,
 		options:  o,
 		log:      o.Log,
 		requests: make(chan Exit, 1),

@@ -70,10 +70,16 @@ func (m *Machine) restart(ctx context.Context, e Exit) error {
 	m.gate.shut()
 	m.gate.drain()
 	m.clock.Pause()
+	m.rebooting = false
 	if err := m.resetAll(ctx); err != nil {
 		return fmt.Errorf("cannot restart the machine: %w", err)
 	}
 	m.events.publish(Event{Kind: EventReset, Exit: e})
+	if m.preserved != nil {
+		m.preserved = nil
+		m.setState(StateRunning)
+		m.board.resume()
+	}
 	if m.State() == StateRunning {
 		m.clock.Resume()
 		m.gate.open()

@@ -79,6 +79,8 @@ func (m *Machine) watchdogFired() {
 		m.events.publish(Event{Kind: EventShutdown})
 	case domcfg.WatchdogPause:
 		m.requestPause(ErrWatchdog)
+	case domcfg.WatchdogDump:
+		m.requestPause(errDumpWanted)
 	case domcfg.WatchdogNone:
 	}
 }

@@ -53,6 +53,18 @@ func (c *control) path() string {
 	return c.dir.Path()
 }
 
+// rename gives the machine another name, if no other has it.
+func (c *control) rename(name string) error {
+	if c.dir == nil {
+		return nil
+	}
+	err := c.dir.Rename(name)
+	if running := (*statedir.RunningError)(nil); errors.As(err, &running) {
+		return fmt.Errorf("%w: %w", vmm.ErrNameTaken, err)
+	}
+	return err
+}
+
 // serve answers requests for a machine until end.
 func (c *control) serve(m *vmm.Machine, d *domcfg.Domain) {
 	if c.listener == nil {

@@ -72,6 +72,7 @@ and 128 plus the number of the signal that stopped the machine (130 after ^]).`,
 				}
 				defer a.control.close()
 				options.RuntimeDir = a.control.path()
+				options.Rename = a.control.rename
 			}
 			return a.runMachine(c.Context(), j, console == consoleTerminal, options)
 		},
@@ -81,9 +82,19 @@ and 128 plus the number of the signal that stopped the machine (130 after ^]).`,
 	flags.StringVar(&options.Device, "device", "/dev/kvm", "KVM device to use")
 	flags.StringVar(&options.TLSDir, "tls-dir", vmm.DefaultTLSDir, "the certificates of serial ports and channels with TLS: ca-cert.pem, server-cert.pem, server-key.pem, client-cert.pem, client-key.pem")
 	flags.BoolVar(&options.DebugExit, "debug-exit", false, "give the guest a port (0xf4) that ends the machine, for test kernels")
+	flags.StringVar(&options.DumpDir, "dump-dir", "", "where core dumps of on_crash and the watchdog go (default: "+defaultDumpDir()+")")
 	flags.BoolVar(&noControl, "no-control", false, "no control socket, and the domain may run several times at once")
 	complete(cmd, "console", consoles)
 	return cmd
+}
+
+// defaultDumpDir is vmm.DumpDirectory for a help text.
+func defaultDumpDir() string {
+	dir, err := vmm.DumpDirectory()
+	if err != nil {
+		return "none"
+	}
+	return dir
 }
 
 // runMachine runs a machine from its making to its end. Whatever happens, the

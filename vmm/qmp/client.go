@@ -9,8 +9,15 @@ import (
 	"time"
 )
 
-// Client gives commands, one after the other, to a Server or to QEMU. Events are
-// passed over. Its methods must not be called at the same time.
+// Event is what a server reports of itself.
+type Event struct {
+	Name string
+	Time time.Time
+	Data json.RawMessage // an object, or nil
+}
+
+// Client gives commands, one after the other, to a Server or to QEMU. Events that come
+// with their answers are passed over. Its methods must not be called at the same time.
 type Client struct {
 	conn    net.Conn
 	decoder *json.Decoder
@@ -22,6 +29,8 @@ type message struct {
 	Return json.RawMessage  `json:"return"`
 	Error  *Error           `json:"error"`
 	Event  string           `json:"event"`
+	Data   json.RawMessage  `json:"data"`
+	Stamp  timestamp        `json:"timestamp"`
 }
 
 // NewClient waits for the greeting and negotiates no capabilities. Conn is the
@@ -75,6 +84,22 @@ func (c *Client) Execute(ctx context.Context, command string, arguments, result 
 		return nil
 	}
 	return json.Unmarshal(m.Return, result)
+}
+
+// Next waits for the next event. The error is io.EOF when the server has nothing more
+// to say.
+func (c *Client) Next(ctx context.Context) (Event, error) {
+	var m message
+	err := c.bounded(ctx, func() error {
+		for m.Event == "" {
+			m = message{}
+			if err := c.decoder.Decode(&m); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return Event{m.Event, time.Unix(m.Stamp.Seconds, m.Stamp.Microseconds*1000), m.Data}, err
 }
 
 // bounded ends f's reading and writing when ctx is done.

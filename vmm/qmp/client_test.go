@@ -106,6 +106,19 @@ func TestClient(t *testing.T) {
 	if e, ok := errors.AsType[*Error](err); !ok || e.Class != ClassDeviceNotFound {
 		t.Errorf("error %v", err)
 	}
+	r.machine.happen(vmm.Event{Kind: vmm.EventBalloon, Memory: 4096})
+	for e, err := c.Next(ctx); ; e, err = c.Next(ctx) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Name == "DEVICE_TRAY_MOVED" { // of the eject, unless it came before the answer
+			continue
+		}
+		if e.Name != "BALLOON_CHANGE" || string(e.Data) != `{"actual":4096}` || e.Time.Unix() != 12 {
+			t.Errorf("%+v", e)
+		}
+		break
+	}
 	cause := errors.New("enough")
 	canceled, cancel := context.WithCancelCause(ctx)
 	cancel(cause)

@@ -25,28 +25,38 @@ type command struct {
 // commands lists them in the order of query-commands.
 func commands() []command {
 	return []command{
+		{name: "__com.github.govmm_dumpxml", run: (*Server).dumpXML},
+		{name: "__com.github.govmm_reboot", run: (*Server).reboot},
 		{name: "__com.github.govmm_screen-text", run: (*Server).screenText},
 		{name: "balloon", run: (*Server).setBalloon},
 		{name: "blockdev-change-medium", run: (*Server).changeMedium},
 		{name: "cont", run: (*Server).cont},
+		{name: "dump-guest-memory", run: (*Server).dumpGuestMemory},
 		{name: "eject", run: (*Server).eject},
+		{name: "inject-nmi", run: (*Server).injectNMI},
 		{name: "qmp_capabilities", run: (*Server).negotiate},
 		{name: "query-balloon", run: (*Server).queryBalloon},
 		{name: "query-block", run: (*Server).queryBlock},
+		{name: "query-blockstats", run: (*Server).queryBlockStats},
 		{name: "query-chardev", run: (*Server).queryChardev},
 		{name: "query-commands", run: (*Server).queryCommands},
 		{name: "query-cpus-fast", run: (*Server).queryCPUs},
+		{name: "query-dump", run: (*Server).queryDump},
+		{name: "query-dump-guest-memory-capability", run: (*Server).queryDumpCapability},
 		{name: "query-kvm", run: (*Server).queryKVM},
 		{name: "query-name", run: (*Server).queryName},
 		{name: "query-status", run: (*Server).queryStatus},
+		{name: "query-target", run: (*Server).queryTarget},
 		{name: "query-uuid", run: (*Server).queryUUID},
 		{name: "query-version", run: (*Server).queryVersion},
 		{name: "quit", run: (*Server).quit, after: func(s *Server) { s.machine.Destroy(quitReason) }},
 		{name: "screendump", run: (*Server).screendump},
 		{name: "send-key", run: (*Server).sendKey},
+		{name: "set_link", run: (*Server).setLink},
 		{name: "stop", run: (*Server).pause},
 		{name: "system_powerdown", run: (*Server).powerdown},
 		{name: "system_reset", run: (*Server).reset},
+		{name: "watchdog-set-action", run: (*Server).watchdogSetAction},
 	}
 }
 

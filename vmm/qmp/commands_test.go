@@ -71,6 +71,27 @@ func TestCommands(t *testing.T) {
 			`{}`, "keys ctrl-alt-delete"},
 		{`"__com.github.govmm_screen-text"`, `{"text":"C:\\\u003e\n"}`, ""},
 
+		{`"query-target"`, `{"arch":"x86_64"}`, ""},
+		{`"query-dump"`, `{"status":"active","completed":1048576,"total":2097152}`, ""},
+		{`"query-dump-guest-memory-capability"`, `{"formats":["elf","__com.github.govmm_elf-zstd"]}`, ""},
+		{`"dump-guest-memory","arguments":{"paging":false,"protocol":"file:/c"}`, `{}`, "dump /c false"},
+		{`"dump-guest-memory","arguments":{"paging":false,"protocol":"file:/c","detach":true,"format":"__com.github.govmm_elf-zstd"}`, `{}`, "dump /c true"},
+		{`"dump-guest-memory","arguments":{"paging":true,"protocol":"file:/c"}`, "guest-physical addresses alone", ""},
+		{`"dump-guest-memory","arguments":{"paging":false,"protocol":"fd:x"}`, "only 'file:PATH'", ""},
+		{`"dump-guest-memory","arguments":{"paging":false,"protocol":"file:c"}`, "not an absolute path", ""},
+		{`"dump-guest-memory","arguments":{"paging":false,"protocol":"file:/c","format":"kdump-zlib"}`, "not one of elf", ""},
+		{`"dump-guest-memory","arguments":{"paging":false,"protocol":"file:/c","begin":1}`, "'begin' is not known", ""},
+		{`"set_link","arguments":{"name":"net0","up":false}`, `{}`, "link net0 false"},
+		{`"set_link","arguments":{"name":"net9","up":true}`, `"DeviceNotFound"`, ""},
+		{`"set_link","arguments":{"name":"net0"}`, "'up' is missing", ""},
+		{`"watchdog-set-action","arguments":{"action":"pause"}`, `{}`, "watchdog pause"},
+		{`"watchdog-set-action","arguments":{"action":"explode"}`, "no such action", ""},
+		{`"inject-nmi"`, `{}`, "nmi"},
+		{`"__com.github.govmm_reboot"`, `{}`, "reboot"},
+		{`"query-blockstats"`, `[{"device":"vda","qdev":"vda","stats":{"rd_bytes":4096,"wr_bytes":0,"unmap_bytes":0,` +
+			`"rd_operations":2,"wr_operations":0,"flush_operations":0,"unmap_operations":0,` +
+			`"failed_rd_operations":0,"failed_wr_operations":1,"failed_flush_operations":0,"failed_unmap_operations":0}}]`, ""},
+
 		{`"query-status","arguments":{"x":1,"a":2}`, "parameter 'a' is not known", ""},
 		{`"stop","arguments":{"x":1}`, "parameter 'x' is not known", ""},
 		{`"stop","arguments":[]`, "member 'arguments' is not an object", ""},

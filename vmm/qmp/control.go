@@ -1,6 +1,7 @@
 package qmp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,13 +57,7 @@ func (s *Server) status(state vmm.State) string {
 	case vmm.StateRunning:
 		return "running"
 	case vmm.StatePaused:
-		switch {
-		case s.run.watchdog:
-			return "watchdog"
-		case s.run.ioError:
-			return "io-error"
-		}
-		return "paused"
+		return cmp.Or(s.run.paused, "paused")
 	case vmm.StateCrashed:
 		if s.run.exit.Cause == vmm.CausePanic {
 			return "guest-panicked"
@@ -76,7 +71,7 @@ func (s *Server) status(state vmm.State) string {
 }
 
 func (s *Server) queryName(_ context.Context, a *arguments) (any, error) {
-	return map[string]string{"name": s.domain.Name}, a.done()
+	return map[string]string{"name": s.machine.Name()}, a.done()
 }
 
 func (s *Server) queryUUID(_ context.Context, a *arguments) (any, error) {

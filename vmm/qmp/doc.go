@@ -8,10 +8,13 @@
 // From the specification (QEMU's docs/interop/qmp-spec.rst) come the form of
 // messages, the classes of errors and the rule for names of extensions; from the
 // reference manual (qapi/*.json) commands, events, and the names and units of
-// their members. query-commands lists what there is. One command is an extension,
-// named by the rule:
+// their members. query-commands lists what there is. These are extensions, named by
+// the rule:
 //
 //	__com.github.govmm_screen-text    the screen in a text mode: {"text": "..."}
+//	__com.github.govmm_dumpxml        the domain as it runs: {"xml": "<domain ..."}
+//	__com.github.govmm_reboot         system_powerdown, then a reset in place of the end
+//	__com.github.govmm_elf-zstd       a format of dump-guest-memory
 //
 // Left out are human-monitor-command, whose words are QEMU's own, and
 // query-qmp-schema. JSON strings in single quotes, which QEMU takes as well, are

@@ -148,6 +148,16 @@ func (s *Server) translate(e vmm.Event) (message *event, key string) {
 	case vmm.EventIOError:
 		message.Event, key = "BLOCK_IO_ERROR", "BLOCK_IO_ERROR "+e.Device
 		message.Data = ioErrorData{e.Device, operationOf(e), s.ioErrorAction(e), errors.Is(e.Err, unix.ENOSPC), e.Err.Error()}
+	case vmm.EventCrashLoaded:
+		message.Event, message.Data = "GUEST_CRASHLOADED", panicData{"run"}
+	case vmm.EventPreserved:
+		// What QEMU does that is not to end: it reports a guest's end, and stops.
+		message.Event = "STOP"
+		if e.Exit.Cause == vmm.CausePowerOff || e.Exit.Cause == vmm.CauseReset {
+			message.Event, message.Data = "SHUTDOWN", causeOf(e.Exit, "")
+		}
+	case vmm.EventDumped:
+		message.Event, message.Data = "DUMP_COMPLETED", dumpedDataOf(e)
 	case vmm.EventTray:
 		message.Event, message.Data = "DEVICE_TRAY_MOVED", trayData{e.Device, e.Device, e.Open}
 	case vmm.EventWatchdog:
@@ -220,10 +230,22 @@ func (s *Server) ioErrorAction(e vmm.Event) string {
 
 // runState is what is known of the machine from its events alone.
 type runState struct {
-	started  bool
-	ioError  bool // it was paused because of one
-	watchdog bool // or by its watchdog
-	exit     vmm.Exit
+	started bool
+	paused  string // the RunState for why it is paused
+	exit    vmm.Exit
+}
+
+// pausedFor is why a machine was paused as a RunState.
+func pausedFor(err error) string {
+	switch {
+	case err == nil:
+		return "paused"
+	case errors.Is(err, vmm.ErrWatchdog):
+		return "watchdog"
+	case errors.Is(err, vmm.ErrDumping):
+		return "save-vm"
+	}
+	return "io-error"
 }
 
 // note keeps what later answers need.
@@ -233,11 +255,10 @@ func (s *Server) note(e vmm.Event) {
 	s.run.started = true
 	switch e.Kind {
 	case vmm.EventPaused:
-		s.run.ioError = e.Err != nil
-		s.run.watchdog = errors.Is(e.Err, vmm.ErrWatchdog)
+		s.run.paused = pausedFor(e.Err)
 	case vmm.EventResumed, vmm.EventReset:
-		s.run.ioError, s.run.watchdog = false, false
-	case vmm.EventEnded:
+		s.run.paused = ""
+	case vmm.EventEnded, vmm.EventPreserved:
 		s.run.exit = e.Exit
 	case vmm.EventTray:
 		if d := findDrive(s.drives, e.Device); d != nil {

@@ -31,6 +31,8 @@ type fake struct {
 	fails  error // what everything else answers
 	subs   []chan vmm.Event
 	locked bool
+	// dumping, if it is not nil, keeps Dump from its end.
+	dumping chan struct{}
 }
 
 func (f *fake) do(what string, after vmm.State, e vmm.Event) error {
@@ -131,6 +133,65 @@ func (f *fake) SendKeys(combination string) error {
 func (f *fake) ChangeMedia(_ context.Context, target, path string, force bool) error {
 	return f.do(fmt.Sprintf("change %s %q %v", target, path, force), vmm.StateRunning,
 		vmm.Event{Kind: vmm.EventTray, Device: target, Open: path == ""})
+}
+
+func (f *fake) Name() string { return "vm one" }
+
+func (f *fake) Reboot(context.Context) error {
+	return f.do("reboot", vmm.StateRunning, vmm.Event{Kind: vmm.EventShutdown})
+}
+
+func (f *fake) InjectNMI(context.Context) error { return f.note("nmi") }
+
+func (f *fake) SetWatchdogAction(action domcfg.WatchdogAction) error {
+	if !action.Known() {
+		return errors.New("no such action")
+	}
+	return f.note("watchdog " + string(action))
+}
+
+func (f *fake) SetLink(_ context.Context, name string, up bool) error {
+	if name != "net0" {
+		return fmt.Errorf("%s: %w", name, vmm.ErrNoDevice)
+	}
+	return f.note(fmt.Sprintf("link %s %v", name, up))
+}
+
+func (f *fake) Dump(ctx context.Context, path string, o vmm.DumpOptions) error {
+	err := f.note(fmt.Sprintf("dump %s %v", path, o.Compress))
+	if err == nil {
+		if o.Progress != nil {
+			o.Progress(1<<20, 2<<20)
+		}
+		if f.dumping != nil {
+			<-f.dumping
+		}
+	}
+	status := vmm.DumpStatus{State: vmm.DumpCompleted, Path: path, Done: 2 << 20, Total: 2 << 20}
+	f.happen(vmm.Event{Kind: vmm.EventDumped, Dump: status, Err: err})
+	return err
+}
+
+func (f *fake) DumpStatus() vmm.DumpStatus {
+	return vmm.DumpStatus{State: vmm.DumpActive, Done: 1 << 20, Total: 2 << 20}
+}
+
+func (f *fake) DiskStats() []vmm.DiskStats {
+	s := vmm.DiskStats{Target: "vda"}
+	s.Read.Bytes, s.Read.Requests, s.Write.Errors = 4096, 2, 1
+	return []vmm.DiskStats{s}
+}
+
+func (f *fake) LiveXML(id uint, media map[string]string) (string, error) {
+	return fmt.Sprintf("<domain id='%d' hdc='%s'/>", id, media["hdc"]), f.fails
+}
+
+// note notes what is asked.
+func (f *fake) note(what string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, what)
+	return f.fails
 }
 
 func (f *fake) Chardevs() []vmm.Chardev {

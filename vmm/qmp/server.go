@@ -31,6 +31,16 @@ type Machine interface {
 	ScreenText() (string, error)
 	SendKeys(combination string) error
 
+	Name() string
+	Reboot(ctx context.Context) error
+	InjectNMI(ctx context.Context) error
+	SetWatchdogAction(action domcfg.WatchdogAction) error
+	SetLink(ctx context.Context, interfaceName string, up bool) error
+	Dump(ctx context.Context, path string, o vmm.DumpOptions) error
+	DumpStatus() vmm.DumpStatus
+	DiskStats() []vmm.DiskStats
+	LiveXML(id uint, media map[string]string) (string, error)
+
 	ChangeMedia(ctx context.Context, target, path string, force bool) error
 	Chardevs() []vmm.Chardev
 	Subscribe(buffer int) (events <-chan vmm.Event, cancel func())
@@ -73,6 +83,7 @@ type Server struct {
 	stop    func()         // ends the subscription to events
 	events  sync.WaitGroup // the goroutine that reports them
 	serving sync.WaitGroup // listeners and clients
+	dumps   sync.WaitGroup // that nobody waits for
 
 	mu        sync.Mutex
 	closed    bool
@@ -198,5 +209,6 @@ func (s *Server) Close() error {
 	}
 	s.mu.Unlock()
 	s.serving.Wait()
+	s.dumps.Wait()
 	return errors.Join(errs...)
 }

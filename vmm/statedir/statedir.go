@@ -95,16 +95,7 @@ func Create(root, name string) (_ *Dir, err error) {
 	defer unlock()
 
 	path := filepath.Join(root, name)
-	pid, running, err := judge(path)
-	switch {
-	case running:
-		return nil, &RunningError{name, pid}
-	case err == nil:
-		err = os.RemoveAll(path)
-	case errors.Is(err, os.ErrNotExist):
-		err = os.Remove(path) // it was killed early; what is not empty is not ours
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := clearStale(path, name); err != nil {
 		return nil, err
 	}
 	if err := os.Mkdir(path, 0o700); err != nil {
