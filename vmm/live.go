@@ -34,7 +34,9 @@ func (m *Machine) LiveXML(id uint, media map[string]string) (string, error) {
 		}
 	}
 	for i, n := range m.board.nics {
-		d.Devices.Interfaces[i].TargetDev = n.tap.Name()
+		if n.host != "" {
+			d.Devices.Interfaces[i].TargetDev = n.host
+		}
 	}
 	for _, c := range m.Chardevs() {
 		if b := backendOf(d, c.Alias); b != nil && b.Type == domcfg.CharPTY {
