@@ -27,7 +27,9 @@ func guestOutput(t *testing.T, disk string) string {
 	}
 	// Times differ from one boot to the next.
 	text := regexp.MustCompile("(kicks|elapsed-us) = .*").ReplaceAllString(out.String(), "$1")
-	return text[strings.Index(text, "virtio-blk"):]
+	text = text[strings.Index(text, "virtio-blk"):]
+	text, _, _ = strings.Cut(text, "\ndone ")
+	return text
 }
 
 func diskImage(t *testing.T) string {
