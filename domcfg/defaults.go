@@ -157,7 +157,7 @@ func (k *Disk) setDefaults() {
 		fill(&k.Driver.Type, "fat")
 	}
 	fill(&k.Driver.Type, "raw") // never found out from the content, which is the guest's
-	if k.Device == DeviceCDROM {
+	if k.Device == DeviceCDROM || k.Type == DiskDir {
 		k.ReadOnly = true
 	}
 }

@@ -71,8 +71,10 @@ func diskRefusals() []rule {
 	const later = "not in this version of govmm"
 	return []rule{
 		{path: "devices/disk", when: xenDisk, reason: "Xen's disk bus and drivers are reserved to Xen"},
-		{path: "devices/disk@type", value: is("dir"), reason: "folders as disks are " + later},
-		{path: "devices/disk@type", value: not("file", "block", "dir", "network"), reason: "this kind of disk is " + later + "; file, block and network are"},
+		{path: "devices/disk@type", value: is("dir"), when: func(d *Domain, n *node) bool { k := diskOf(d, n); return k.Bus() == BusIDE && !k.Removable() },
+			reason: "a folder can only be read, and a hard disk on IDE cannot be write-protected; one on virtio and a floppy can"},
+		{path: "devices/disk@type", value: is("dir"), when: attrIs("device", "cdrom"), reason: "a folder becomes a disk with FAT, which is no CD-ROM"},
+		{path: "devices/disk@type", value: not("file", "block", "dir", "network"), reason: "this kind of disk is " + later + "; file, block, dir and network are"},
 		{path: "devices/disk/source@protocol", value: is("rbd"),
 			reason: "Ceph's protocol is only to be had with its library, which is not in Go; `rbd device map` makes a block device of the image"},
 		{path: "devices/disk/source@protocol", value: is("sheepdog"), reason: "Sheepdog has been given up by its makers and by QEMU, and is " + later},
@@ -89,6 +91,8 @@ func diskRefusals() []rule {
 		{path: "devices/disk/driver@name", value: not("qemu"), reason: "this driver is " + later + "; qemu is"},
 		{path: "devices/disk/driver@type", value: not("raw"), when: func(_ *Domain, n *node) bool { return n.parent.value("type") != "dir" },
 			reason: "this image format is " + later + "; raw is"},
+		{path: "devices/disk/driver@type", value: not("fat"), when: func(_ *Domain, n *node) bool { return n.parent.value("type") == "dir" },
+			reason: "a folder becomes a disk with FAT: its type is fat"},
 		{path: "devices/disk/driver@cache", value: is("directsync", "unsafe"), reason: "this cache mode is " + later + "; none, writethrough and writeback are"},
 		{path: "devices/disk/blockio@logical_block_size", value: not("512"), when: func(d *Domain, n *node) bool { return diskOf(d, n.parent).Bus() != BusVirtio },
 			reason: "only a disk on virtio can have other blocks than its kind has"},

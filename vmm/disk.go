@@ -92,7 +92,7 @@ func (m *Machine) addDisk(ctx context.Context, d *domcfg.Disk) error {
 // blockOptions translates a disk's source and driver.
 func blockOptions(d *domcfg.Disk) (o block.Options, err error) {
 	driver := driverOf(d)
-	o = block.Options{ReadOnly: d.ReadOnly || d.Device == domcfg.DeviceCDROM, Shareable: d.Shareable}
+	o = block.Options{ReadOnly: d.ReadOnly || d.Device == domcfg.DeviceCDROM || d.Type == domcfg.DiskDir, Shareable: d.Shareable}
 	switch d.Type {
 	case domcfg.DiskFile:
 		o.Path = d.Source.File

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/govmm/govmm/block"
+	"github.com/govmm/govmm/block/fatdir"
 	"github.com/govmm/govmm/block/nbd"
 	"github.com/govmm/govmm/domcfg"
 )
@@ -34,6 +35,12 @@ func (m *Machine) openSource(ctx context.Context, d *domcfg.Disk, o block.Option
 	switch d.Type {
 	case domcfg.DiskNetwork:
 		return m.openNBD(ctx, d, o)
+	case domcfg.DiskDir:
+		disk, err := fatdir.Open(ctx, fatdir.Options{Path: d.Source.Dir, Floppy: d.Device == domcfg.DeviceFloppy, Log: o.Log})
+		if err != nil {
+			return nil, "", err
+		}
+		return disk, d.Source.Dir, nil
 	}
 	return nil, "", fmt.Errorf("a source of type %s has no host end in this version", d.Type)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/govmm/govmm/tests/await"
 	"github.com/govmm/govmm/tests/tiny"
+	"github.com/govmm/govmm/vmm"
 )
 
 // guestOutput runs the tiny kernel's test of a virtio disk, and returns what it
@@ -73,5 +74,34 @@ func TestNetworkDisk(t *testing.T) {
 	}
 	if !bytes.Equal(a, b) || bytes.Equal(a, make([]byte, len(a))) {
 		t.Error("the guest leaves other data on a network disk than in a file, or none")
+	}
+}
+
+// A folder is a disk that begins with a boot sector and cannot be written, on virtio and in a floppy drive,
+// and one that does not fit says so.
+func TestFolderDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "file"), make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	both := `<disk type='dir'><source dir='` + dir + `'/><target dev='vda'/></disk>
+<disk type='dir' device='floppy'><source dir='` + dir + `'/><target dev='fda'/></disk>`
+	got := guestOutput(t, both)
+	if !strings.Contains(got, "first cd18f4ebfd00") || !strings.Contains(got, "virtio-blk write 01\n") {
+		t.Errorf("the guest says of a folder:\n%s", got)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "big"), make([]byte, 3<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := tiny.Options{Devices: both}.Domain(kernel(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := vmm.New(deadline(t), d, vmm.Options{})
+	if err == nil {
+		m.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "disk[2]: fda: directory "+dir+": too big for a floppy") {
+		t.Errorf("a folder too big for a floppy: %v", err)
 	}
 }
