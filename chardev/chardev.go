@@ -7,7 +7,8 @@
 // host resource; it implements [Backend] and, where it can, the optional
 // interfaces [ModemController] and [BreakSender]. The domain XML's names for
 // the back ends here are null ([Null]), stdio ([Stdio]), file ([File]), pty
-// ([Pty]), tcp and unix ([Socket]) and udp ([UDP]).
+// ([Pty]), pipe ([Pipe]), dev ([HostSerial], [HostParallel]), vc ([VC]), tcp and
+// unix ([Socket]) and udp ([UDP]).
 //
 // # Output
 //
@@ -127,6 +128,48 @@ type ModemController interface {
 // SetBreak does not block and calls nothing back.
 type BreakSender interface {
 	SetBreak(on bool)
+}
+
+// LineSettings are how a serial line carries characters.
+type LineSettings struct {
+	Rate     uint32 // bits a second
+	DataBits uint8  // 5 to 8
+	StopBits uint8  // 1, or 2 (which with 5 data bits is one and a half)
+	Parity   Parity
+}
+
+// Parity is the parity bit of a serial line's characters.
+type Parity uint8
+
+// The kinds of parity.
+const (
+	NoParity Parity = iota
+	OddParity
+	EvenParity
+	MarkParity  // the bit is 1
+	SpaceParity // the bit is 0
+)
+
+// LineController is a back end at a serial line. Like Write, SetLine does not
+// block and calls nothing back.
+type LineController interface {
+	SetLine(LineSettings)
+}
+
+// ParallelController is a back end that is a parallel port, whose registers it
+// hands out. Its methods are those of a short register access and call nothing
+// back.
+type ParallelController interface {
+	ReadData() byte
+	WriteData(byte)
+	ReadStatus() byte
+	WriteControl(byte)
+}
+
+// AcknowledgeReceiver is a front end that wants to know of pulses of nACK at a
+// ParallelController.
+type AcknowledgeReceiver interface {
+	Acknowledge()
 }
 
 // Stats counts the traffic of a back end, in bytes from the machine's point of

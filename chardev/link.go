@@ -42,6 +42,10 @@ type linked struct {
 	// there will be no more.
 	next func(ctx context.Context) link
 
+	// Where somebody is always there to take output, sink takes it; nil is for
+	// whoever is connected.
+	sink sink
+
 	ctx    context.Context // done when no more connections are wanted
 	cancel context.CancelFunc
 
@@ -52,9 +56,13 @@ type linked struct {
 // start prepares l. name is the other end in messages; release frees, after the
 // last connection, what they came from.
 func (l *linked) start(opts Options, patience time.Duration, name string, release func() error) {
-	l.init(opts, false)
+	always := l.sink != nil
+	if !always {
+		l.sink = linkSink{l}
+	}
+	l.init(opts, always)
 	l.ctx, l.cancel = context.WithCancel(context.Background())
-	out := l.outputOptions("writing to "+name, linkSink{l}, dropUnread, false)
+	out := l.outputOptions("writing to "+name, l.sink, dropUnread, always)
 	l.losing(&out, patience, name)
 	l.main = newOutput(out)
 	l.input, l.run = l, l.serve
@@ -79,8 +87,8 @@ func (l *linked) serve() {
 			return
 		}
 		// The output is for a client that can still be there to take it.
-		left := c.peerGone()
-		if !left {
+		follow := !l.always() && !c.peerGone()
+		if follow {
 			l.setCarrier(true)
 		}
 		err := l.receive(c)
@@ -90,12 +98,18 @@ func (l *linked) serve() {
 		if err != nil {
 			l.errs.report("the connection failed", err)
 		}
-		if !left {
+		if follow {
 			l.setCarrier(false)
 		}
 		l.swap(nil)
 		_ = c.Close()
 	}
+}
+
+// always reports whether output and carrier do not follow the connection.
+func (l *linked) always() bool {
+	_, follows := l.sink.(linkSink)
+	return !follows
 }
 
 // swap makes c the connection, and returns the one there was.

@@ -53,6 +53,7 @@ type port struct {
 	toFront sync.Mutex // held while the front end is called with input
 	front   Receiver
 	carrier bool          // the state of the connection
+	modem   bool          // its modem lines tell the front end more than carrier
 	ready   chan struct{} // capacity 1
 	done    chan struct{} // closed by Close
 	inEnded chan struct{} // closed when run has returned; nil before Attach
@@ -203,12 +204,31 @@ func (p *port) setCarrier(up bool) {
 	}
 	p.carrier = up
 	space := p.main != nil && p.main.setLink(up)
-	if c, ok := p.front.(CarrierReceiver); ok {
+	_, sees := p.front.(ModemReceiver)
+	if c, ok := p.front.(CarrierReceiver); ok && !(up && sees && p.modem) {
 		c.Carrier(up)
 	}
 	if r, ok := p.front.(OutputReceiver); ok && space {
 		r.OutputReady()
 	}
+}
+
+// hasModem says whether setModem will tell the front end, and not setCarrier.
+func (p *port) hasModem(has bool) {
+	p.toFront.Lock()
+	defer p.toFront.Unlock()
+	p.modem = has
+}
+
+// setModem tells the front end about real modem lines, if it has any. It returns
+// false when there is no front end yet.
+func (p *port) setModem(lines ModemLines) bool {
+	p.toFront.Lock()
+	defer p.toFront.Unlock()
+	if r, ok := p.front.(ModemReceiver); ok && !p.stopped() {
+		r.ModemStatus(lines)
+	}
+	return p.front != nil
 }
 
 // deliver offers input to the front end until all of it is taken. It returns

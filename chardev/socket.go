@@ -80,7 +80,11 @@ func OpenSocket(opts SocketOptions) (*Socket, error) {
 		}
 		s.listener = l
 		release = l.close
-		s.next = func(ctx context.Context) link { return s.accept(ctx, opts) }
+		s.next = func(ctx context.Context) link {
+			return accept(ctx, l, &s.port, func(ctx context.Context, conn net.Conn) (link, error) {
+				return establish(ctx, conn, opts)
+			})
+		}
 	} else {
 		var pauses backOff
 		s.next = func(ctx context.Context) link { return s.dial(ctx, opts, &pauses) }
@@ -113,14 +117,14 @@ const handshakeTime = 10 * time.Second
 const goodbyeTime = 100 * time.Millisecond
 
 // establish makes a link of a connection, with its TLS and telnet.
-func (s *Socket) establish(ctx context.Context, conn net.Conn, opts SocketOptions) (link, error) {
+func establish(ctx context.Context, conn net.Conn, opts SocketOptions) (link, error) {
+	if opts.TLS == nil && !opts.Telnet {
+		return plainLink(ctx, conn)
+	}
 	raw, err := conn.(syscall.Conn).SyscallConn()
 	if err != nil {
 		_ = conn.Close()
 		return nil, err
-	}
-	if opts.TLS == nil && !opts.Telnet {
-		return &rawLink{conn, raw}, nil
 	}
 	peer := socketLink{conn, raw}
 	if opts.TLS != nil {
@@ -148,23 +152,33 @@ func (s *Socket) establish(ctx context.Context, conn net.Conn, opts SocketOption
 	return t, nil
 }
 
+// plainLink makes a link of a connection without any protocol.
+func plainLink(_ context.Context, conn net.Conn) (link, error) {
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return &rawLink{conn, raw}, nil
+}
+
 // accept waits for the next client.
-func (s *Socket) accept(ctx context.Context, opts SocketOptions) link {
-	stop := context.AfterFunc(ctx, func() { _ = s.listener.Close() })
+func accept(ctx context.Context, l *listener, p *port, establish func(context.Context, net.Conn) (link, error)) link {
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	var pauses backOff
 	for {
-		conn, err := s.listener.Accept()
+		conn, err := l.Accept()
 		if err == nil {
 			var c link
-			if c, err = s.establish(ctx, conn, opts); err == nil {
+			if c, err = establish(ctx, conn); err == nil {
 				return c
 			}
 		}
 		if ctx.Err() != nil {
 			return nil
 		}
-		s.errs.report("a client could not be served", err)
+		p.errs.report("a client could not be served", err)
 		// Without file descriptors, Accept fails again at once.
 		if conn == nil && !pauses.wait(ctx) {
 			return nil
@@ -182,7 +196,7 @@ func (s *Socket) dial(ctx context.Context, opts SocketOptions, pauses *backOff) 
 		conn, err := d.DialContext(ctx, opts.Network, opts.Address)
 		if err == nil {
 			var c link
-			if c, err = s.establish(ctx, conn, opts); err == nil {
+			if c, err = establish(ctx, conn, opts); err == nil {
 				pauses.connected()
 				return c
 			}
@@ -250,19 +264,10 @@ func (c *rawLink) peerGone() bool { return hungUp(c.raw) }
 
 // Write writes as much as there is room for, once there is any: what a slow
 // client has taken is progress before the rest of p is.
-func (c *rawLink) Write(p []byte) (n int, err error) {
-	waitErr := c.raw.Write(func(fd uintptr) (done bool) {
-		for {
-			n, err = unix.SendmsgN(int(fd), p, nil, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
-			if !errors.Is(err, unix.EINTR) {
-				return !errors.Is(err, unix.EAGAIN)
-			}
-		}
+func (c *rawLink) Write(p []byte) (int, error) {
+	return writeSome(c.raw, func(fd int) (int, error) {
+		return unix.SendmsgN(fd, p, nil, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
 	})
-	if waitErr != nil {
-		return 0, waitErr
-	}
-	return max(n, 0), err
 }
 
 // listener is a listening socket.

@@ -171,7 +171,7 @@ func (s *Channel) code(c *coder) {
 
 // noHostEnd is the condition that a type of character devices is none of those that this version has.
 func noHostEnd(v string) bool {
-	return not("null", "stdio", "file", "pty", "tcp", "udp", "unix")(v)
+	return not("null", "stdio", "file", "vc", "pty", "dev", "pipe", "tcp", "udp", "unix")(v)
 }
 
 const noHostEndReason = "this host end is "

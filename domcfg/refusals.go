@@ -143,7 +143,7 @@ func deviceRefusals() []rule {
 		{path: "devices/serial@type", value: noHostEnd, reason: noHostEndReason + later},
 		{path: "devices/serial/target@type", value: not("isa-serial"), reason: "this serial port is " + later + "; isa-serial is"},
 		{path: "devices/serial/target/model@name", value: not("isa-serial"), reason: "this serial port is " + later + "; isa-serial is"},
-		{path: "devices/parallel", reason: "parallel ports are " + later},
+		{path: "devices/parallel@type", value: noHostEnd, reason: noHostEndReason + later},
 		{path: "devices/console/target@type", value: is("xen"), reason: xen},
 		{path: "devices/console/target@type", value: not("serial", "virtio", "xen"), reason: "this console is " + later + "; serial and virtio are"},
 		{path: "devices/console@type", value: noHostEnd, when: ownConsole, reason: noHostEndReason + later},

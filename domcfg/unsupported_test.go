@@ -58,6 +58,8 @@ func TestHonoured(t *testing.T) {
 			"<serial type='udp'><source mode='connect' host='a' service='1'/></serial>" +
 			"<serial type='unix'><source mode='bind' path='/s'/><log file='/l' append='on'/></serial>" +
 			"<serial type='file'><source path='/a' append='on'/></serial>"),
+		withDevices("<parallel type='dev'><source path='/dev/parport0'/></parallel><parallel type='pipe'><source path='/p'/></parallel>" +
+			"<serial type='vc'/><serial type='dev'><source path='/dev/ttyS0'/></serial><console type='vc'><target type='virtio'/></console>"),
 		withDevices("<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"),
 		withDevices("<memballoon model='none'/>"),
 		withDevices("<memballoon model='virtio' autodeflate='on' freePageReporting='off'><stats period='5'/></memballoon>"),
@@ -285,11 +287,11 @@ func TestRefusals(t *testing.T) {
 		{withDevices("<serial type='spicevmc'/>"), `5:18: devices/serial: type="spicevmc": this host end`},
 		{withDevices("<serial type='pty'><target type='usb-serial'/></serial>"), `5:37: devices/serial/target: type="usb-serial": this serial port`},
 		{withDevices("<serial type='pty'><target><model name='16550a'/></target></serial>"), `5:44: devices/serial/target/model: name="16550a": this serial port`},
-		{withDevices("<console type='vc'/>"), `5:19: devices/console: type="vc": this host end`},
+		{withDevices("<console type='dbus'/>"), `5:19: devices/console: type="dbus": this host end`},
 		{withDevices("<console type='nmdm'><target type='virtio'/></console>"), `5:19: devices/console: type="nmdm": this host end`},
 		{withDevices("<console type='pty'><target type='sclp'/></console>"), `5:38: devices/console/target: type="sclp": this console`},
 		{withDevices("<console type='pty'><target type='xen'/></console>"), `5:38: devices/console/target: type="xen": reserved to Xen`},
-		{withDevices("<parallel type='null'/>"), `5:10: devices/parallel: parallel ports are not`},
+		{withDevices("<parallel type='spicevmc'/>"), `5:20: devices/parallel: type="spicevmc": this host end`},
 		{withDevices("<channel type='dbus'><target type='virtio'/></channel>"), `5:19: devices/channel: type="dbus": this host end`},
 		{withDevices("<channel type='pty'><target type='guestfwd' address='10.0.2.1' port='1'/></channel>"), `5:38: devices/channel/target: type="guestfwd": this channel`},
 		{withDevices("<channel type='pty'><target type='xen'/></channel>"), `5:38: devices/channel/target: type="xen": reserved to Xen`},

@@ -91,6 +91,7 @@ func (m *Machine) buildBoard(ctx context.Context) error {
 		m.addTimers, // whose CMOS RAM tells of the drives
 		m.addPlatform,
 		m.addSerials,
+		m.addParallels,
 	} {
 		if err := build(ctx, wires); err != nil {
 			return err

@@ -101,6 +101,19 @@ func (m *Machine) openBackend(c *Chardev, b *domcfg.CharBackend, o chardev.Optio
 		}
 		c.Path = pty.Name()
 		return pty, nil
+	case domcfg.CharDev:
+		if strings.HasPrefix(o.Name, "parallel") {
+			return opened(chardev.OpenHostParallel(chardev.HostParallelOptions{Options: o, Path: c.Path}))
+		}
+		return opened(chardev.OpenHostSerial(chardev.HostSerialOptions{Options: o, Path: c.Path, Patience: patience}))
+	case domcfg.CharPipe:
+		return opened(chardev.OpenPipe(chardev.PipeOptions{Options: o, Path: c.Path, Patience: patience}))
+	case domcfg.CharVC:
+		c.Path = ""
+		if m.options.RuntimeDir != "" {
+			c.Path, c.Listens = filepath.Join(m.options.RuntimeDir, o.Name+".sock"), true
+		}
+		return opened(chardev.OpenVC(chardev.VCOptions{Options: o, Path: c.Path}))
 	case domcfg.CharTCP:
 		return m.openTCP(c, b, o, patience)
 	case domcfg.CharUnix:
@@ -173,6 +186,20 @@ func (m *Machine) openUnix(c *Chardev, b *domcfg.CharBackend, o chardev.Options,
 	return openedChar(chardev.OpenSocket(chardev.SocketOptions{
 		Options: o, Network: "unix", Address: c.Path, Listen: c.Listens, Patience: patience,
 	}))
+}
+
+// ConsoleText returns what the screen of a character device of type vc shows, line
+// by line. The error is ErrNoDevice for any other.
+func (m *Machine) ConsoleText(device string) (string, error) {
+	c, err := m.chardev(device)
+	if err != nil {
+		return "", err
+	}
+	vc, ok := c.backend.(*chardev.VC)
+	if !ok {
+		return "", fmt.Errorf("%s is of type %s and has no screen, as vc has: %w", device, c.Type, ErrNoDevice)
+	}
+	return vc.Text(), nil
 }
 
 // address is host:service.

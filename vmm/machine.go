@@ -34,8 +34,9 @@ type Options struct {
 	// TLSDir has the certificates and keys of character devices with TLS, named as
 	// chardev.ServerTLS and ClientTLS say; "" is DefaultTLSDir.
 	TLSDir string
-	// RuntimeDir is where the sockets are made that the domain gives no path; ""
-	// is nowhere, and such a domain an error. It must exist.
+	// RuntimeDir is where the sockets are made that the domain gives no path: of
+	// virtual consoles (type vc), which "" leaves without, and of channels, for
+	// which it is an error. It must exist.
 	RuntimeDir string
 	// DebugExit gives the guest a port that ends the machine with a number, at
 	// 0xF4, as QEMU's isa-debug-exit does. Test kernels use it.

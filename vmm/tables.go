@@ -75,6 +75,11 @@ func (m *Machine) acpiConfig(low uint64) acpi.Config {
 			cfg.Serial = append(cfg.Serial, acpi.Serial{COM: port.number + 1, Port: port.base, IRQ: uint8(port.irq)})
 		}
 	}
+	for _, p := range m.domain.Devices.Parallels {
+		if port, ok := lptPort(p); ok {
+			cfg.Parallel = append(cfg.Parallel, acpi.Parallel{LPT: port.number + 1, Port: port.base, IRQ: uint8(port.irq)})
+		}
+	}
 	return cfg
 }
 

@@ -170,7 +170,7 @@ func TestMethods(t *testing.T) {
 		{`\_SB.PCI0.ISA.COM1._STA`, "000000000000000F"},
 		{`\_SB.PCI0.ISA.COM1._CRS`, "47 01 F8 03 F8 03 01 08 22 10 00 79 00"},
 		{`\_SB.PCI0.ISA.COM4._CRS`, "47 01 C8 01 C8 01 01 08 22 40 00 79 00"},
-		{`\_SB.PCI0.ISA.LPT2._CRS`, "47 01 78 02 78 02 01 08 22 20 00 79 00"},
+		{`\_SB.PCI0.ISA.LPT2._CRS`, "47 01 78 02 78 02 01 04 22 20 00 79 00"},
 		{`\_SB.PCI0.ISA.RTC._CRS`, "47 01 70 00 70 00 01 02 22 00 01 79 00"},
 		{`\_SB.PCI0.ISA.MOU._CRS`, "22 00 10 79 00"},
 		// Longer buffers are printed in lines of 16 bytes.

@@ -77,7 +77,7 @@ type Serial struct {
 // Parallel is one parallel port.
 type Parallel struct {
 	LPT  int    // 1 to 3
-	Port uint16 // first of 8 ports; 0 means the standard port of that LPT
+	Port uint16 // first of 4 ports; 0 means the standard port of that LPT
 	IRQ  uint8  // 0 means the standard interrupt of that LPT
 }
 

@@ -33,7 +33,7 @@ func isaBridge(cfg Config) aml.Term {
 	}
 	for _, p := range cfg.Parallel {
 		body = append(body, isaDevice(fmt.Sprintf("LPT%d", p.LPT), "PNP0400", p.LPT,
-			aml.IO(p.Port, 8), aml.IRQNoFlags(p.IRQ)))
+			aml.IO(p.Port, parallelPorts), aml.IRQNoFlags(p.IRQ)))
 	}
 	if cfg.PVPanicPort != 0 {
 		body = append(body, aml.Device("PEVT",
@@ -44,6 +44,10 @@ func isaBridge(cfg Config) aml.Term {
 	}
 	return aml.Device("ISA", body...)
 }
+
+// parallelPorts is how many ports a parallel port has: more would reach into a
+// VGA's from LPT3 on.
+const parallelPorts = 4
 
 // isaDevice builds a plug-and-play device with fixed resources.
 func isaDevice(name, hid string, uid int, resources ...aml.Resource) aml.Term {

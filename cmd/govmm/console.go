@@ -41,6 +41,9 @@ func joinConsole(d *domcfg.Domain) (joined bool, err error) {
 	for _, c := range d.Devices.Channels {
 		all = append(all, &c.CharBackend)
 	}
+	for _, p := range d.Devices.Parallels {
+		all = append(all, &p.CharBackend)
+	}
 	for _, b := range all {
 		if b.Type == domcfg.CharStdio {
 			return true, nil

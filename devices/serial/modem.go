@@ -80,4 +80,36 @@ func (u *UART) driveOutputs() {
 		u.breaker.SetBreak(sendBreak)
 	}
 	u.breakSent = sendBreak
+	u.driveLine()
+}
+
+// driveLine tells the back end how the line carries characters, where that has
+// changed. While the divisor can be reached, it is perhaps half written.
+func (u *UART) driveLine() {
+	if u.liner == nil || u.s.LCR&lcrDLAB != 0 {
+		return
+	}
+	if line := u.s.line(); line != u.lineTold {
+		u.liner.SetLine(line)
+		u.lineTold = line
+	}
+}
+
+// line is the rate and the format of characters that the registers say.
+func (s *State) line() chardev.LineSettings {
+	line := chardev.LineSettings{
+		Rate:     uint32(baseRate / s.divisor()),
+		DataBits: 5 + s.LCR&lcrWLS,
+		StopBits: 1,
+	}
+	if s.LCR&lcrStop != 0 {
+		line.StopBits = 2
+	}
+	if s.LCR&lcrPEN != 0 {
+		// Bits 4 and 5 are EPS and stick parity.
+		line.Parity = [...]chardev.Parity{
+			chardev.OddParity, chardev.EvenParity, chardev.MarkParity, chardev.SpaceParity,
+		}[s.LCR>>4&3]
+	}
+	return line
 }

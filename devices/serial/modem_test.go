@@ -1,9 +1,11 @@
 package serial
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/govmm/govmm/chardev"
+	"github.com/govmm/govmm/devices/clock"
 )
 
 func TestCarrier(t *testing.T) {
@@ -127,5 +129,44 @@ func TestLoopbackData(t *testing.T) {
 	}
 	if len(p.host.out) != 0 {
 		t.Errorf("loopback sent %q to the host", p.host.out)
+	}
+}
+
+// lineHost is a back end at a serial line.
+type lineHost struct {
+	*host
+	lines []chardev.LineSettings
+}
+
+func (h *lineHost) SetLine(l chardev.LineSettings) { h.lines = append(h.lines, l) }
+
+// TestLineSettings: the back end is told the rate and format once the guest has
+// written both, and not what lies between.
+func TestLineSettings(t *testing.T) {
+	h := &lineHost{host: &host{room: 1 << 30}}
+	p := &port{t: t, host: h.host, line: &wire{}, clock: &clock.Fake{}}
+	p.uart = New(Options{Name: "serial0", Backend: h, Clock: p.clock})
+	p.uart.Reset()
+	if len(h.lines) != 0 {
+		t.Errorf("told %v before the guest did anything", h.lines)
+	}
+	p.out(regLCR, lcrDLAB|3)
+	p.out(regData, 12)
+	p.out(regIER, 0)
+	p.out(regLCR, 3)
+	p.out(regLCR, 3)
+	p.out(regLCR, lcrPEN|lcrStop|1<<4|2)
+	p.out(regLCR, lcrPEN|2<<4)
+	p.out(regLCR, lcrDLAB)
+	p.out(regData, 0)
+	p.out(regLCR, 3)
+	want := []chardev.LineSettings{
+		{Rate: 9600, DataBits: 8, StopBits: 1},
+		{Rate: 9600, DataBits: 7, StopBits: 2, Parity: chardev.EvenParity},
+		{Rate: 9600, DataBits: 5, StopBits: 1, Parity: chardev.MarkParity},
+		{Rate: 1, DataBits: 8, StopBits: 1},
+	}
+	if !slices.Equal(h.lines, want) {
+		t.Errorf("told %v, want %v", h.lines, want)
 	}
 }

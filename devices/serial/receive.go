@@ -122,11 +122,17 @@ func (s *State) characterTimes(n time.Duration) time.Duration {
 	if s.LCR&lcrStop != 0 {
 		bits++
 	}
-	divisor := time.Duration(s.DLM)<<8 | time.Duration(s.DLL)
-	if divisor == 0 {
-		divisor = 1 << 16
+	return n * bits * s.divisor() * time.Second / baseRate
+}
+
+// baseRate is the rate with a divisor of 1.
+const baseRate = 1843200 / 16
+
+func (s *State) divisor() time.Duration {
+	if d := time.Duration(s.DLM)<<8 | time.Duration(s.DLL); d != 0 {
+		return d
 	}
-	return n * bits * divisor * 16 * time.Second / 1843200
+	return 1 << 16
 }
 
 // wordMask keeps the bits of a character of the programmed length.

@@ -76,6 +76,7 @@ type UART struct {
 	backend chardev.Backend
 	modem   chardev.ModemController // nil when the back end has no modem lines
 	breaker chardev.BreakSender     // nil when the back end cannot send a break
+	liner   chardev.LineController  // nil when the back end is no serial line
 	clock   clock.Clock
 	log     *slog.Logger
 
@@ -88,6 +89,7 @@ type UART struct {
 	rearm     watch   // repetition of the THRE interrupt
 	modemOut  [2]bool // DTR and RTS as the back end was last told
 	breakSent bool    // the break condition as the back end was last told
+	lineTold  chardev.LineSettings
 }
 
 var (
@@ -120,10 +122,12 @@ func New(opts Options) *UART {
 	}
 	u.modem, _ = opts.Backend.(chardev.ModemController)
 	u.breaker, _ = opts.Backend.(chardev.BreakSender)
+	u.liner, _ = opts.Backend.(chardev.LineController)
 	u.timeout.timer = opts.Clock.NewTimer(u.timeoutDue)
 	u.rearm.timer = opts.Clock.NewTimer(u.rearmDue)
 	u.s.Lines = byte(chardev.CTS)
 	u.s.reset()
+	u.lineTold = u.s.line() // the host's line stays as it is until the guest changes that
 	u.backend.Attach(u)
 
 	// What was plugged in at power-on is no change of the modem lines.
