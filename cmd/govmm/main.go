@@ -83,6 +83,7 @@ func (a *app) rootCommand() *cobra.Command {
 Linux KVM. It needs neither libvirtd nor QEMU.`,
 		Example: `  govmm run vm.xml         run the machine, its console on this terminal
   govmm list               the machines that run
+  govmm console NAME       the console of one of them
   govmm validate *.xml     judge files without running them
   govmm dumpxml vm.xml     the file as govmm understands it
   govmm check              what this host can do`,
@@ -100,6 +101,7 @@ Linux KVM. It needs neither libvirtd nor QEMU.`,
 	root.AddCommand(
 		a.runCommand(),
 		a.listCommand(),
+		a.consoleCommand(),
 		a.screenshotCommand(),
 		a.sendKeyCommand(),
 		a.changeMediaCommand(),

@@ -27,6 +27,7 @@ func commands() []command {
 	return []command{
 		{name: "__com.github.govmm_dumpxml", run: (*Server).dumpXML},
 		{name: "__com.github.govmm_reboot", run: (*Server).reboot},
+		{name: "__com.github.govmm_resize-console", run: (*Server).resizeConsole},
 		{name: "__com.github.govmm_screen-text", run: (*Server).screenText},
 		{name: "balloon", run: (*Server).setBalloon},
 		{name: "blockdev-change-medium", run: (*Server).changeMedium},

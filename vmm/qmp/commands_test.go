@@ -70,6 +70,11 @@ func TestCommands(t *testing.T) {
 		{`"send-key","arguments":{"keys":[{"type":"qcode","data":"ctrl"},{"type":"qcode","data":"alt"},{"type":"qcode","data":"delete"}],"hold-time":100}`,
 			`{}`, "keys ctrl-alt-delete"},
 		{`"__com.github.govmm_screen-text"`, `{"text":"C:\\\u003e\n"}`, ""},
+		{`"__com.github.govmm_screen-text","arguments":{"device":"serial1"}`, `{"text":"login:"}`, ""},
+		{`"__com.github.govmm_screen-text","arguments":{"device":"serial0"}`, `no such device`, ""},
+		{`"__com.github.govmm_resize-console","arguments":{"device":"console0","columns":132,"rows":50}`, `{}`, "resize console0 132x50"},
+		{`"__com.github.govmm_resize-console","arguments":{"device":"console0","columns":65536,"rows":50}`, `'columns' is not`, ""},
+		{`"__com.github.govmm_resize-console","arguments":{"device":"console0","rows":50}`, `'columns' is missing`, ""},
 
 		{`"query-target"`, `{"arch":"x86_64"}`, ""},
 		{`"query-dump"`, `{"status":"active","completed":1048576,"total":2097152}`, ""},

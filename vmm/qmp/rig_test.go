@@ -194,6 +194,20 @@ func (f *fake) note(what string) error {
 	return f.fails
 }
 
+func (f *fake) ConsoleText(device string) (string, error) {
+	if device != "serial1" {
+		return "", vmm.ErrNoDevice
+	}
+	return "login:", nil
+}
+
+func (f *fake) ResizeConsole(_ context.Context, device string, columns, rows uint16) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, fmt.Sprintf("resize %s %dx%d", device, columns, rows))
+	return nil
+}
+
 func (f *fake) Chardevs() []vmm.Chardev {
 	return []vmm.Chardev{{Alias: "serial0", Type: "pty", Path: "/dev/pts/7"}, {Alias: "serial1", Type: "null"}}
 }

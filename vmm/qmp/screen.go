@@ -78,16 +78,30 @@ func writeFile(ctx context.Context, name string, content []byte) error {
 	return err
 }
 
-// screenText is an extension: the screen of a text mode.
+// screenText is an extension: the screen of a text mode, or that of a character
+// device of type vc.
 func (s *Server) screenText(_ context.Context, a *arguments) (any, error) {
+	device := optional[string](a, "device")
 	if err := a.done(); err != nil {
 		return nil, err
 	}
-	text, err := s.machine.ScreenText()
+	show := s.machine.ScreenText
+	if device != "" {
+		show = func() (string, error) { return s.machine.ConsoleText(device) }
+	}
+	text, err := show()
 	if err != nil {
 		return nil, err
 	}
 	return map[string]string{"text": text}, nil
+}
+
+// resizeConsole is an extension: it tells the guest how large the terminal is that
+// shows a virtio console.
+func (s *Server) resizeConsole(ctx context.Context, a *arguments) (any, error) {
+	device := need[string](a, "device")
+	columns, rows := need[uint16](a, "columns"), need[uint16](a, "rows")
+	return do(a, func() error { return s.machine.ResizeConsole(ctx, device, columns, rows) })
 }
 
 // A guest that is busy takes keys late. It is given some time.

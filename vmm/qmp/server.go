@@ -29,6 +29,8 @@ type Machine interface {
 
 	Screenshot(w io.Writer) error
 	ScreenText() (string, error)
+	ConsoleText(device string) (string, error)
+	ResizeConsole(ctx context.Context, device string, columns, rows uint16) error
 	SendKeys(combination string) error
 
 	Name() string

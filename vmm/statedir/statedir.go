@@ -5,7 +5,8 @@
 //	  NAME/        one a machine, mode 0700
 //	    govmm.pid  the process, in decimal; locked as long as it lives
 //	    qmp.sock   where it is controlled (package qmp), mode 0600
-//	    *.sock     channels that the domain gives no path, mode 0600
+//	    *.sock     channels and virtual consoles that the domain gives no path, mode 0600
+//	    *.lock     held by whoever is attached to the console of that name
 //
 // Whether a machine runs is decided by the lock on govmm.pid alone, an open file
 // description lock (fcntl(2), F_OFD_SETLK), which the kernel gives back however
