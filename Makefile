@@ -20,7 +20,7 @@ BUILD := build
 export CGO_ENABLED := 0
 
 # What Go does not bring along: the tests' compilers and peers.
-PACKAGES := gcc binutils libc6-dev acpica-tools qemu-system-x86 qemu-utils seabios busybox-static e2fsprogs \
+PACKAGES := gcc gdb binutils libc6-dev acpica-tools qemu-system-x86 qemu-utils seabios busybox-static e2fsprogs \
 	dmidecode grub-pc-bin grub-common isolinux syslinux-common xorriso memtest86+ ipxe-qemu debootstrap wget \
 	cryptsetup-bin nbd-server nbdkit mtools dosfstools
 IMAGES := /var/lib/govmm/examples

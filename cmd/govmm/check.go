@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -34,11 +33,11 @@ The exit code is 0 when machines can run, 4 when not.`,
 			if r == nil {
 				return &exitCode{hostCode(err), err}
 			}
-			print := printReport
+			show := func() error { return printReport(a.stdout, r) }
 			if asJSON {
-				print = printJSON
+				show = func() error { return printJSON(a.stdout, r) }
 			}
-			if err := print(a.stdout, r); err != nil {
+			if err := show(); err != nil {
 				return err
 			}
 			switch {
@@ -53,12 +52,6 @@ The exit code is 0 when machines can run, 4 when not.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
 	cmd.Flags().StringVar(&device, "device", "/dev/kvm", "KVM device to check")
 	return cmd
-}
-
-func printJSON(w io.Writer, r *vmm.HostReport) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(r)
 }
 
 // printReport prints in the manner of virt-host-validate.

@@ -341,7 +341,10 @@ func TestControlUsage(t *testing.T) {
 }
 
 func TestControlHelp(t *testing.T) {
-	for _, command := range []string{"list", "screenshot", "send-key", "change-media"} {
+	for _, command := range []string{
+		"list", "screenshot", "send-key", "change-media", "suspend", "resume", "shutdown", "reboot", "reset", "inject-nmi", "destroy",
+		"domstate", "dominfo", "domstats", "vcpuinfo", "dump", "setmem", "domif-setlink", "event", "start",
+	} {
 		code, stdout, stderr := govmm(t, command, "--help")
 		if code != exitOK || stderr != "" || !strings.Contains(stdout, "Examples:\n  govmm "+command) {
 			t.Errorf("%s: exit code %d, %q: %s", command, code, stderr, stdout)

@@ -2,20 +2,20 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"sync"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/govmm/govmm/vmm"
 	"github.com/govmm/govmm/vmm/statedir"
 )
 
 // listTime is how long list waits for a machine, which may be stopped itself.
 const listTime = 2 * time.Second
+
+// noAnswer is the state of a machine that does not tell.
+const noAnswer = "no answer"
 
 // machineRow is a machine in the list.
 type machineRow struct {
@@ -51,11 +51,9 @@ State directories that killed processes left behind are removed.`,
 			}
 			asking.Wait()
 			if asJSON {
-				e := json.NewEncoder(a.stdout)
-				e.SetIndent("", "  ")
-				return e.Encode(rows)
+				return printJSON(a.stdout, rows)
 			}
-			t := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
+			t := newTable(a.stdout)
 			fmt.Fprintln(t, "Name\tPID\tState")
 			for _, r := range rows {
 				fmt.Fprintf(t, "%s\t%d\t%s\n", r.Name, r.PID, r.State)
@@ -63,7 +61,7 @@ State directories that killed processes left behind are removed.`,
 			return t.Flush()
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the list as JSON")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -73,20 +71,12 @@ func stateOf(parent context.Context, e statedir.Entry) string {
 	defer cancel()
 	c, err := connect(ctx, e)
 	if err != nil {
-		return "no answer"
+		return noAnswer
 	}
 	defer c.Close()
-	var status struct{ Status string }
-	if err := c.Execute(ctx, "query-status", nil, &status); err != nil {
-		return "no answer"
+	state, _, err := (&remote{Entry: e, client: c}).state(ctx)
+	if err != nil {
+		return noAnswer
 	}
-	switch status.Status {
-	case "paused", "io-error", "watchdog":
-		return vmm.StatePaused.String()
-	case "prelaunch", "shutdown":
-		return vmm.StateShutOff.String()
-	case "guest-panicked", "internal-error":
-		return vmm.StateCrashed.String()
-	}
-	return status.Status
+	return state
 }

@@ -82,6 +82,7 @@ func (a *app) rootCommand() *cobra.Command {
 		Long: `govmm reads a libvirt domain XML file, builds that machine and runs it on
 Linux KVM. It needs neither libvirtd nor QEMU.`,
 		Example: `  govmm run vm.xml         run the machine, its console on this terminal
+  govmm start vm.xml       run it in the background
   govmm list               the machines that run
   govmm console NAME       the console of one of them
   govmm validate *.xml     judge files without running them
@@ -100,6 +101,7 @@ Linux KVM. It needs neither libvirtd nor QEMU.`,
 	a.logging.register(root)
 	root.AddCommand(
 		a.runCommand(),
+		a.startCommand(),
 		a.listCommand(),
 		a.consoleCommand(),
 		a.screenshotCommand(),
@@ -109,7 +111,16 @@ Linux KVM. It needs neither libvirtd nor QEMU.`,
 		a.dumpxmlCommand(),
 		a.checkCommand(),
 		a.versionCommand(),
+		a.domstateCommand(),
+		a.dominfoCommand(),
+		a.domstatsCommand(),
+		a.vcpuinfoCommand(),
+		a.dumpCommand(),
+		a.setmemCommand(),
+		a.setlinkCommand(),
+		a.eventCommand(),
 	)
+	root.AddCommand(a.actCommands()...)
 	root.SetFlagErrorFunc(usageError)
 	return root
 }

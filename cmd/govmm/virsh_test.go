@@ -1,0 +1,289 @@
+package main
+
+import (
+	"debug/elf"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/govmm/govmm/domcfg"
+)
+
+// ok runs a command that succeeds and says nothing on standard error.
+func ok(t *testing.T, args ...string) string {
+	t.Helper()
+	code, stdout, stderr := govmm(t, args...)
+	if code != exitOK || stderr != "" {
+		t.Fatalf("%v: exit code %d, %s%s", args, code, stdout, stderr)
+	}
+	return stdout
+}
+
+// A machine does what it is told in virsh's words, and tells what it does.
+func TestVirsh(t *testing.T) {
+	p := hanging(t, `<watchdog model='i6300esb'/>`)
+	if got := ok(t, "domstate", "test"); got != "running\n" {
+		t.Errorf("domstate: %q", got)
+	}
+	ok(t, "suspend", "test")
+	if got := ok(t, "domstate", "--reason", "test"); got != "paused (user)\n" {
+		t.Errorf("domstate: %q", got)
+	}
+	if got := ok(t, "domstate", "--json", "test"); got != "{\n  \"reason\": \"user\",\n  \"state\": \"paused\"\n}\n" {
+		t.Errorf("domstate: %q", got)
+	}
+	ok(t, "resume", "test")
+	ok(t, "inject-nmi", "test")
+	if got := ok(t, "domstate", "--reason", "test"); got != "running (booted)\n" {
+		t.Errorf("domstate: %q", got)
+	}
+
+	info := ok(t, "dominfo", "test")
+	for _, line := range []string{
+		fmt.Sprintf(`Id: +%d`, p.Process.Pid), `Name: +test`, `UUID: +[0-9a-f-]{36}`, `OS Type: +hvm`, `State: +running`, `CPU\(s\): +1`,
+		`CPU time: +\d+\.\ds`, `Max memory: +131072 KiB`, `Used memory: +131072 KiB`,
+	} {
+		if !regexp.MustCompile(`(?m)^` + line + `$`).MatchString(info) {
+			t.Errorf("dominfo has no line %q:\n%s", line, info)
+		}
+	}
+	var facts domainInfo
+	if err := json.Unmarshal([]byte(ok(t, "dominfo", "--json", "test")), &facts); err != nil || facts.Name != "test" || facts.MaxMemory != 131072 {
+		t.Errorf("dominfo: %+v, %v", facts, err)
+	}
+
+	if got := ok(t, "vcpuinfo", "test"); !regexp.MustCompile(`^VCPU +Thread +CPU +State +CPU time +CPU Affinity\n0 +\d+ +\d+ +running +\S+ +[\d,-]+\n$`).MatchString(got) {
+		t.Errorf("vcpuinfo: %q", got)
+	}
+	stats := ok(t, "domstats", "test")
+	for _, want := range []string{
+		"Domain: 'test'\n", "  state.state=1\n", "  balloon.maximum=131072\n", "  vcpu.0.state=1\n", "  net.count=0\n", "  block.count=0\n",
+	} {
+		if !strings.Contains(stats, want) {
+			t.Errorf("domstats has no %q:\n%s", want, stats)
+		}
+	}
+	code, _, stderr := govmm(t, "setmem", "test", "64MiB")
+	if code != exitError {
+		t.Errorf("setmem: exit code %d", code)
+	}
+	oneLine(t, stderr, "no memory balloon")
+	code, _, stderr = govmm(t, "domif-setlink", "test", "net0", "down")
+	if code != exitError {
+		t.Errorf("domif-setlink: exit code %d", code)
+	}
+	oneLine(t, stderr, "net0", "none")
+
+	ok(t, "destroy", "test")
+	if code := p.wait(); code != exitOK {
+		t.Errorf("after destroy: exit code %d", code)
+	}
+}
+
+// dumpxml of a running machine tells what the host has chosen.
+func TestDumpxmlLive(t *testing.T) {
+	p := prepare(t, "run", "--console=none", machine{cmdline: "test=boot exit=hang", devices: ptySerial}.write(t)).start()
+	t.Cleanup(p.stop)
+	running(t, "test")
+	d, warnings, err := domcfg.Parse("live.xml", strings.NewReader(ok(t, "dumpxml", "test")))
+	if err != nil || len(warnings) > 0 && strings.Contains(fmt.Sprint(warnings), "error") {
+		t.Fatal(err, warnings)
+	}
+	if d.ID == nil || int(*d.ID) != p.Process.Pid {
+		t.Errorf("id %v", d.ID)
+	}
+	path := d.Devices.Serials[0].SourcePath()
+	if info, err := os.Stat(path); err != nil || info.Mode()&fs.ModeCharDevice == 0 {
+		t.Errorf("pty %q: %v", path, err)
+	}
+	if d.Devices.Consoles[0].SourcePath() != path {
+		t.Errorf("the console is at %q, the serial port at %q", d.Devices.Consoles[0].SourcePath(), path)
+	}
+}
+
+// running waits until a machine answers.
+func running(t *testing.T, name string) {
+	t.Helper()
+	for {
+		code, stdout, _ := govmm(t, "domstate", name)
+		if code == exitOK && stdout == "running\n" {
+			return
+		}
+		if t.Context().Err() != nil {
+			t.Fatal("the machine does not run")
+		}
+	}
+}
+
+func TestDump(t *testing.T) {
+	p := hanging(t, "")
+	defer p.stop()
+	name := filepath.Join(t.TempDir(), "core")
+	ok(t, "dump", "test", name)
+	f, err := elf.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	ok(t, "dump", "--compress", "test", name)
+	code, _, stderr := govmm(t, "dump", "test", "/nonexistent/core")
+	if code != exitError {
+		t.Errorf("exit code %d", code)
+	}
+	oneLine(t, stderr, "/nonexistent/core", "no such file")
+	if got := ok(t, "domstate", "test"); got != "running\n" {
+		t.Errorf("afterwards: %s", got)
+	}
+}
+
+func TestEvent(t *testing.T) {
+	p := hanging(t, "")
+	code, _, stderr := govmm(t, "event", "--timeout=1ms", "test")
+	if code != exitError {
+		t.Errorf("a timeout: exit code %d", code)
+	}
+	oneLine(t, stderr, "no event within 1ms")
+
+	follower := prepare(t, "event", "--loop", "--json", "test").start()
+	// It is there once it has seen something.
+	for !strings.Contains(follower.stdout.String(), "RESUME") {
+		ok(t, "suspend", "test")
+		ok(t, "resume", "test")
+	}
+	ok(t, "destroy", "test")
+	p.wait()
+	if code := follower.wait(); code != exitOK {
+		t.Errorf("exit code %d, %s", code, &follower.stderr)
+	}
+	last := ""
+	for line := range strings.Lines(follower.stdout.String()) {
+		var e struct {
+			Time, Event string
+			Data        map[string]any
+		}
+		if err := json.Unmarshal([]byte(line), &e); err != nil || e.Time == "" {
+			t.Errorf("%q: %v", line, err)
+		}
+		last = e.Event
+	}
+	if last != "SHUTDOWN" {
+		t.Errorf("the last event is %q", last)
+	}
+}
+
+func TestStart(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	file := machine{cmdline: "test=boot exit=hang", devices: nullSerial}.write(t)
+	if got := ok(t, "start", "--log-file", log, file); !strings.Contains(got, `machine "test" runs as process`) {
+		t.Errorf("start: %q", got)
+	}
+	row := listed(t)
+	if row.State != "running" {
+		t.Errorf("list: %+v", row)
+	}
+	sid, err := unix.Getsid(row.PID)
+	if err != nil || sid != row.PID {
+		t.Errorf("session %d of process %d, %v", sid, row.PID, err)
+	}
+	pid, err := os.ReadFile(filepath.Join(stateDirectory("test"), "govmm.pid"))
+	if err != nil || strings.TrimSpace(string(pid)) != fmt.Sprint(row.PID) {
+		t.Errorf("pid file: %q, %v", pid, err)
+	}
+	code, _, stderr := govmm(t, "start", "--log-file", log, file)
+	if code != exitError {
+		t.Errorf("a second one: exit code %d", code)
+	}
+	oneLine(t, stderr, "runs already")
+	ok(t, "destroy", "test")
+	if _, err := os.Stat(stateDirectory("test")); !errors.Is(err, fs.ErrNotExist) {
+		// The process is not our child, and may take a moment.
+		for unix.Kill(row.PID, 0) == nil {
+			if t.Context().Err() != nil {
+				t.Fatal("the process does not end")
+			}
+		}
+	}
+
+	code, stdout, stderr := govmm(t, "start", "--log-file", log, "--device=/dev/null", file)
+	if code != exitHost || stdout != "" || !strings.Contains(stderr, "/dev/null") {
+		t.Errorf("no KVM: exit code %d, %q, %q", code, stdout, stderr)
+	}
+	code, _, stderr = govmm(t, "start", "-")
+	if code != exitError {
+		t.Errorf("standard input: exit code %d", code)
+	}
+	oneLine(t, stderr, "needs a file")
+}
+
+// A machine that is restarted under another name is known by that, and one that is
+// preserved can be looked at until it is destroyed.
+func TestRenamedAndPreserved(t *testing.T) {
+	p := prepare(t, "run", machine{cmdline: "test=boot exit=kbd", extra: "<on_reboot>rename-restart</on_reboot>"}.write(t)).start()
+	for listed(t).Name != "test-2" {
+		if t.Context().Err() != nil {
+			t.Fatal("the machine has no other name")
+		}
+	}
+	p.stop()
+
+	p = prepare(t, "run", machine{cmdline: "test=boot exit=panic", extra: "<on_crash>preserve</on_crash>"}.write(t)).start()
+	for listed(t).State != "crashed" {
+		if t.Context().Err() != nil {
+			t.Fatal("the machine is not preserved")
+		}
+	}
+	if got := ok(t, "domstate", "--reason", "test"); got != "crashed (panicked)\n" {
+		t.Errorf("domstate: %q", got)
+	}
+	ok(t, "dump", "test", filepath.Join(t.TempDir(), "core"))
+	code, _, stderr := govmm(t, "resume", "test")
+	if code != exitError {
+		t.Errorf("resume: exit code %d", code)
+	}
+	oneLine(t, stderr, "the guest has ended")
+	ok(t, "destroy", "test")
+	if code := p.wait(); code != exitCrashed {
+		t.Errorf("at the end: exit code %d", code)
+	}
+}
+
+func TestVirshUsage(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"suspend"}, "NAME is missing"}, {[]string{"destroy", "a", "b"}, `"b" is too much`},
+		{[]string{"domstate", "nobody"}, `no machine named "nobody" runs`}, {[]string{"dump", "nobody"}, "FILE is missing"},
+		{[]string{"setmem", "nobody", "much"}, "not an amount of memory"}, {[]string{"domif-setlink", "nobody", "net0", "on"}, "neither up nor down"},
+		{[]string{"start"}, "FILE is missing"}, {[]string{"event"}, "NAME is missing"}, {[]string{"dumpxml", "/nonexistent"}, "no such file"},
+	} {
+		code, stdout, stderr := govmm(t, tt.args...)
+		if code != exitError || stdout != "" {
+			t.Errorf("%v: exit code %d, %q", tt.args, code, stdout)
+		}
+		oneLine(t, stderr, tt.want)
+	}
+}
+
+func TestProgressBar(t *testing.T) {
+	for _, tt := range []struct {
+		done, total uint64
+		want        string
+	}{
+		{0, 0, "[........................................] 0 of 0 MiB"},
+		{1 << 20, 2 << 20, "[====================....................] 1 of 2 MiB"},
+		{2 << 20, 2 << 20, "[========================================] 2 of 2 MiB"},
+	} {
+		if got := progressBar(tt.done, tt.total); got != tt.want {
+			t.Errorf("%d of %d: %s", tt.done, tt.total, got)
+		}
+	}
+}
