@@ -81,6 +81,15 @@ func (d *Disk) SourceName() string {
 	return d.SourcePath()
 }
 
+// Encrypted returns the element encryption of the source, or else of the disk; nil if neither has
+// one.
+func (d *Disk) Encrypted() *Encryption {
+	if d.Source != nil && d.Source.Encryption != nil {
+		return d.Source.Encryption
+	}
+	return d.Encryption
+}
+
 // Removable reports whether the disk is a drive whose medium can be changed.
 func (d *Disk) Removable() bool { return d.Device == DeviceCDROM || d.Device == DeviceFloppy }
 
@@ -131,6 +140,7 @@ type DiskSource struct {
 	TLSHostname string // what the server's certificate must be for, if it is not the host's name
 
 	StartupPolicy StartupPolicy // newer than the document
+	Encryption    *Encryption   // newer than the document: for this source alone; see Disk.Encrypted
 }
 
 // StartupPolicy is what to do when the source of a CD-ROM or floppy drive is not there.
@@ -181,7 +191,7 @@ const (
 // Encryption is the element encryption within disk.
 type Encryption struct {
 	Elem
-	Format  string // default, qcow; newer: luks, luks2, luks-any
+	Format  string // default, qcow; newer: luks, which is version 1, luks2, luks-any
 	Secrets []*Secret
 }
 
@@ -243,6 +253,7 @@ func (s *DiskSource) code(c *coder) {
 	c.attr("tlsHostname").str(&s.TLSHostname)
 	enum(c.attr("startupPolicy"), &s.StartupPolicy, StartupMandatory, StartupRequisite, StartupOptional)
 	children(c, "host", &s.Hosts)
+	child(c, "encryption", &s.Encryption)
 }
 
 func (h *DiskHost) code(c *coder) {

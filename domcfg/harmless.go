@@ -135,6 +135,8 @@ func newerHarmless() []rule {
 		"devices/disk/source/privateData", "devices/disk/source/snapshot", "devices/disk/source/config",
 		"devices/disk/source/address", "devices/disk/encryption@engine", "devices/disk/encryption/secret@usage",
 		"devices/disk/encryption/cipher", "devices/disk/encryption/ivgen", "devices/disk/alias",
+		"devices/disk/source/encryption@engine", "devices/disk/source/encryption/secret@usage",
+		"devices/disk/source/encryption/cipher", "devices/disk/source/encryption/ivgen",
 		"devices/interface/driver@*", "devices/interface/driver/*", "devices/interface/tune",
 		"devices/interface/backend",
 		"devices/interface/source@portid", "devices/interface/source@bridge", "devices/interface/source@type",

@@ -69,7 +69,7 @@ func refusals() []rule {
 // diskRefusals is the part of the table about disks.
 func diskRefusals() []rule {
 	const later = "not in this version of govmm"
-	return []rule{
+	return append([]rule{
 		{path: "devices/disk", when: xenDisk, reason: "Xen's disk bus and drivers are reserved to Xen"},
 		{path: "devices/disk@type", value: is("dir"), when: func(d *Domain, n *node) bool { k := diskOf(d, n); return k.Bus() == BusIDE && !k.Removable() },
 			reason: "a folder can only be read, and a hard disk on IDE cannot be write-protected; one on virtio and a floppy can"},
@@ -96,8 +96,31 @@ func diskRefusals() []rule {
 		{path: "devices/disk/driver@cache", value: is("directsync", "unsafe"), reason: "this cache mode is " + later + "; none, writethrough and writeback are"},
 		{path: "devices/disk/blockio@logical_block_size", value: not("512"), when: func(d *Domain, n *node) bool { return diskOf(d, n.parent).Bus() != BusVirtio },
 			reason: "only a disk on virtio can have other blocks than its kind has"},
-		{path: "devices/disk/encryption", reason: "encrypted images are " + later},
+	}, encryptionRefusals()...)
+}
+
+// encryptionRefusals is the part of the table about encrypted disks. The element stands in the disk,
+// or, as in newer files, in its source.
+func encryptionRefusals() (rules []rule) {
+	for _, path := range []string{"devices/disk/encryption", "devices/disk/source/encryption"} {
+		rules = append(rules,
+			rule{path: path, when: notOneSecret, reason: "it needs one <secret> with the uuid of the passphrase"},
+			rule{path: path + "@format", value: not("luks", "luks2", "luks-any"),
+				reason: "this encryption is not in this version of govmm; luks, luks2 and luks-any are"},
+		)
 	}
+	return rules
+}
+
+// notOneSecret is about an element encryption.
+func notOneSecret(_ *Domain, n *node) bool {
+	secrets := 0
+	for _, c := range n.children {
+		if c.name == "secret" && c.value("uuid") != "" {
+			secrets++
+		}
+	}
+	return secrets != 1
 }
 
 // interfaceRefusals is the part of the table about network interfaces.
@@ -193,7 +216,7 @@ func newerRefusals() []rule {
 		"devices/*/rom", "devices/*/acpi", "devices/*/teaming",
 		"devices/disk/transient", "devices/disk/iotune", "devices/disk/auth", "devices/disk/geometry",
 		"devices/disk/blockio@*", "devices/disk/throttlefilters", "devices/disk@rawio", "devices/disk@model",
-		"devices/disk/source/auth", "devices/disk/source/slices", "devices/disk/source/encryption",
+		"devices/disk/source/auth", "devices/disk/source/slices",
 		"devices/disk/source/ssl", "devices/disk/source/reservations", "devices/disk/source/cookies",
 		"devices/disk/driver@copy_on_read", "devices/disk/driver@iothread", "devices/disk/driver/iothreads",
 		"devices/disk/target@rotation_rate", "devices/disk/target@removable", "devices/disk/source@volume", "devices/disk/source@pool",

@@ -13,6 +13,9 @@ func (v *validator) disks() {
 		v.diskSource(d)
 		v.diskDevice(d)
 		v.diskAddress(d, units)
+		if s := d.Source; s != nil && s.Encryption != nil && d.Encryption != nil {
+			v.fail(&s.Encryption.Elem, "", "the disk has another <encryption>, at %s", d.Encryption.Path())
+		}
 		if r := d.Driver; r != nil && r.Queues != 0 && d.Bus() != BusVirtio {
 			v.fail(&r.Elem, "@queues", `queues is only for bus="virtio", not %q`, string(d.Bus()))
 		}

@@ -50,6 +50,9 @@ type Options struct {
 	Rename func(name string) error
 	// Wall is the time of day that the guest's clock shows; nil is the host's.
 	Wall func() time.Time
+	// Secret gives the passphrase of an encrypted disk by the UUID that the domain
+	// has for it; nil is HostSecret. What it returns is overwritten after use.
+	Secret func(ctx context.Context, uuid domcfg.UUID) ([]byte, error)
 	// Rand is the source of the guest's boot-time randomness; nil is the
 	// host's. A test that needs the same boot every time sets it.
 	Rand io.Reader

@@ -88,12 +88,7 @@ func (m *Machine) changeMedia(ctx context.Context, target, path string, force bo
 		config := *d.config
 		config.Type, config.Source = domcfg.DiskFile, &domcfg.DiskSource{File: path}
 		config.Target.Tray = ""
-		o, err := blockOptions(&config)
-		if err != nil {
-			return err
-		}
-		o.Log = m.named(target)
-		if next, err = block.Open(ctx, o); err != nil {
+		if next, err = m.openImage(ctx, &config); err != nil {
 			return err
 		}
 		if err := d.drive.fits(next); err != nil {

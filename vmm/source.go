@@ -20,12 +20,20 @@ func (m *Machine) openImage(ctx context.Context, d *domcfg.Disk) (block.Backend,
 		return nil, err
 	}
 	o.Log = m.named(d.Target.Dev)
-	if d.Type == domcfg.DiskFile || d.Type == domcfg.DiskBlock {
+	encryption := d.Encrypted()
+	if encryption == nil && (d.Type == domcfg.DiskFile || d.Type == domcfg.DiskBlock) {
 		return block.Open(ctx, o)
 	}
 	layer, name, err := m.openSource(ctx, d, o)
 	if err != nil {
 		return nil, err
+	}
+	if encryption != nil {
+		decrypted, err := m.decrypt(ctx, layer, encryption)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: encryption: %w", name, err), layer.Close())
+		}
+		layer = decrypted
 	}
 	return block.NewDisk(layer, block.DiskOptions{Name: name, WriteThrough: o.Cache == block.CacheWritethrough}), nil
 }
@@ -33,6 +41,12 @@ func (m *Machine) openImage(ctx context.Context, d *domcfg.Disk) (block.Backend,
 // openSource opens what a disk lies in, and names it.
 func (m *Machine) openSource(ctx context.Context, d *domcfg.Disk, o block.Options) (block.Layer, string, error) {
 	switch d.Type {
+	case domcfg.DiskFile, domcfg.DiskBlock:
+		f, err := block.OpenFile(ctx, o)
+		if err != nil {
+			return nil, "", err
+		}
+		return f, f.Path(), nil
 	case domcfg.DiskNetwork:
 		return m.openNBD(ctx, d, o)
 	case domcfg.DiskDir:

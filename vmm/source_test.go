@@ -22,7 +22,7 @@ func guestOutput(t *testing.T, disk string) string {
 	if err := m.Start(); err != nil {
 		t.Fatal(err)
 	}
-	out.wait(t, "\ndone ", 1)
+	out.wait(t, " not ok\n", 1) // the end of the last line
 	if err := m.Close(); err != nil {
 		t.Error(err)
 	}
