@@ -103,17 +103,17 @@ func (m *Machine) openBackend(c *Chardev, b *domcfg.CharBackend, o chardev.Optio
 		return pty, nil
 	case domcfg.CharDev:
 		if strings.HasPrefix(o.Name, "parallel") {
-			return opened(chardev.OpenHostParallel(chardev.HostParallelOptions{Options: o, Path: c.Path}))
+			return openedChar(chardev.OpenHostParallel(chardev.HostParallelOptions{Options: o, Path: c.Path}))
 		}
-		return opened(chardev.OpenHostSerial(chardev.HostSerialOptions{Options: o, Path: c.Path, Patience: patience}))
+		return openedChar(chardev.OpenHostSerial(chardev.HostSerialOptions{Options: o, Path: c.Path, Patience: patience}))
 	case domcfg.CharPipe:
-		return opened(chardev.OpenPipe(chardev.PipeOptions{Options: o, Path: c.Path, Patience: patience}))
+		return openedChar(chardev.OpenPipe(chardev.PipeOptions{Options: o, Path: c.Path, Patience: patience}))
 	case domcfg.CharVC:
 		c.Path = ""
 		if m.options.RuntimeDir != "" {
 			c.Path, c.Listens = filepath.Join(m.options.RuntimeDir, o.Name+".sock"), true
 		}
-		return opened(chardev.OpenVC(chardev.VCOptions{Options: o, Path: c.Path}))
+		return openedChar(chardev.OpenVC(chardev.VCOptions{Options: o, Path: c.Path}))
 	case domcfg.CharTCP:
 		return m.openTCP(c, b, o, patience)
 	case domcfg.CharUnix:
