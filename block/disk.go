@@ -197,7 +197,7 @@ func (d *Disk) durable(err error) error {
 func (d *Disk) tryRead(r *Request) bool {
 	d.open.RLock()
 	defer d.open.RUnlock()
-	if d.closed || r.Check(d.size.Load(), true) != nil || r.total > inlineBytes {
+	if d.closed || r.Check(d.size.Load(), true) != nil || r.total > aloneBytes {
 		return false
 	}
 	return d.try.TryReadVec(r.Vec, r.Offset)

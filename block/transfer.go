@@ -145,7 +145,7 @@ func (d *Raw) tryRead(r *Request) bool {
 	}
 	d.open.RLock()
 	defer d.open.RUnlock()
-	if d.closed || r.Check(d.size.Load(), d.readOnly) != nil || r.total > inlineBytes {
+	if d.closed || r.Check(d.size.Load(), d.readOnly) != nil || r.total > aloneBytes {
 		return false
 	}
 	r.iov = segments(r.iov, r.Vec, 0)

@@ -126,11 +126,12 @@ func run(ctx context.Context, o *options) error {
 	}
 	for _, p := range places() {
 		results, err := measureAt(ctx, o, p, chosen, dir)
-		if err != nil {
-			return fmt.Errorf("%s: %w", p.title(), err)
-		}
 		r.Places[p] = results.Host
 		r.Results.add(results)
+		if err != nil { // what is known is reported nevertheless
+			r.Results.Failures = append(r.Results.Failures, fmt.Sprintf("%s: %v", p.title(), err))
+			break
+		}
 	}
 	if err := r.write(o, chosen); err != nil {
 		return err

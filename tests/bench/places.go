@@ -30,10 +30,10 @@ func measureAt(ctx context.Context, o *options, p place, chosen []group, dir str
 	}
 	for _, g := range chosen {
 		r, err := measureOnHost(ctx, o, g, dir)
+		all.add(r)
 		if err != nil {
 			return all, err
 		}
-		all.add(r)
 	}
 	return all, nil
 }
