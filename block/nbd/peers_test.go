@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
@@ -131,7 +132,10 @@ func (s *server) start() {
 	for giveUp := time.After(10 * time.Second); ; {
 		if c, err := net.Dial(s.network, s.address); err == nil {
 			c.Close()
-			return
+			// nbd-server can only be killed when it has said its number.
+			if text, _ := os.ReadFile(filepath.Join(s.dir, "pid")); args[0] != "nbd-server" || len(text) > 0 {
+				return
+			}
 		}
 		select {
 		case <-tick.C:
@@ -159,7 +163,10 @@ func (s *server) kill() {
 }
 
 func (s *server) options() Options {
-	return Options{Network: s.network, Address: s.address, Export: "disk", Patience: 20 * time.Second}
+	return Options{
+		Network: s.network, Address: s.address, Export: "disk", Patience: time.Minute,
+		Log: slog.New(slog.NewTextHandler(s.t.Output(), nil)),
+	}
 }
 
 func (s *server) open(o Options) *Client {
