@@ -32,8 +32,8 @@ func Open(ctx context.Context, below block.Layer, o Options) (*crypt.Layer, erro
 	if err != nil {
 		return nil, err
 	}
-	if o.Version != 0 && h.Version != o.Version {
-		return nil, fmt.Errorf("version %d of LUKS, where %d is said to be, %w", h.Version, o.Version, ErrUnsupported)
+	if err := h.checkVersion(o.Version); err != nil {
+		return nil, err
 	}
 	c, err := h.Unlock(ctx, below, o.Passphrase, o.Limits)
 	if err != nil {
@@ -42,6 +42,14 @@ func Open(ctx context.Context, below block.Layer, o Options) (*crypt.Layer, erro
 	return crypt.NewLayer(below, c, crypt.Options{
 		Offset: h.Offset, Size: h.Size, FirstSector: h.FirstSector, ReadOnly: o.ReadOnly,
 	})
+}
+
+// checkVersion refuses another version than the one wanted, 0 for either.
+func (h *Header) checkVersion(wanted int) error {
+	if wanted != 0 && h.Version != wanted {
+		return fmt.Errorf("version %d of LUKS, where %d is said to be, %w", h.Version, wanted, ErrUnsupported)
+	}
+	return nil
 }
 
 // Unlock finds the key slot that a passphrase opens, and returns the cipher under
