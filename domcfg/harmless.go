@@ -48,6 +48,8 @@ func harmless() []rule {
 		{path: "devices/interface/script", when: parentAttrIs("type", "network", "bridge", "user", "direct", "mcast", "server", "client"),
 			reason: `ignored: a script is only run for type="ethernet"`},
 		{path: "devices/interface/driver@name", value: is("vhost"), when: offTap, reason: "ignored: only a tap is served by vhost"},
+		{path: "devices/interface/driver@*", when: emulatedNIC, reason: "ignored: it is for model virtio"},
+		{path: "devices/interface/driver/*", when: emulatedNIC, reason: "ignored: it is for model virtio"},
 		{path: "devices/controller", when: idleUSB, reason: "ignored: there is no USB controller, and nothing that needs one"},
 		{path: "devices/console@tty", reason: "ignored: it is told to the user, not taken"},
 		{path: "devices/serial/source@path", when: parentAttrIs("type", "pty"), reason: "ignored: the pty's name is given by the host"},
@@ -55,6 +57,15 @@ func harmless() []rule {
 		{path: "devices/channel/source@path", when: parentAttrIs("type", "pty"), reason: "ignored: the pty's name is given by the host"},
 		{path: "devices/parallel/source@path", when: parentAttrIs("type", "pty"), reason: "ignored: the pty's name is given by the host"},
 	}
+}
+
+// emulatedNIC reports whether an element within interface is of a network card that is not virtio.
+func emulatedNIC(d *Domain, n *node) bool {
+	for n.name != "interface" {
+		n = n.parent
+	}
+	i := interfaceOf(d, n)
+	return i.Model != "" && !i.IsVirtio()
 }
 
 // offTap reports whether an element within interface is of one whose host end is no tap.

@@ -1,6 +1,9 @@
 package domcfg
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // refusals is the table of what this version of govmm cannot honour. What becomes possible is
 // taken out here, and out of the table in docs/domain-xml.md.
@@ -123,16 +126,20 @@ func notOneSecret(_ *Domain, n *node) bool {
 	return secrets != 1
 }
 
+// nicModels are the NICs that there are.
+var nicModels = []string{"virtio", "e1000"}
+
 // interfaceRefusals is the part of the table about network interfaces.
 func interfaceRefusals() []rule {
 	const later = "not in this version of govmm"
 	return []rule{
 		{path: "devices/interface", when: runsQEMUIfup,
 			reason: "without <script> it runs /etc/qemu-ifup, and scripts are " + later + `; <script path=""/> runs none`},
-		{path: "devices/interface", when: defaultNIC, reason: `without <model> the NIC is an rtl8139, which is ` + later + "; virtio is"},
+		{path: "devices/interface", when: defaultNIC, reason: `without <model> the NIC is an rtl8139, which is ` + later + "; virtio and e1000 are"},
 		{path: "devices/interface@type", value: not("bridge", "user", "ethernet", "mcast", "server", "client"),
 			reason: "this network is " + later + "; bridge, user, ethernet, mcast, server and client are"},
-		{path: "devices/interface/model@type", value: func(m string) bool { return !strings.EqualFold(m, "virtio") }, reason: "this NIC is " + later + "; virtio is"},
+		{path: "devices/interface/model@type", value: func(m string) bool { return !slices.Contains(nicModels, strings.ToLower(m)) },
+			reason: "this NIC is " + later + "; " + strings.Join(nicModels, " and ") + " are"},
 		{path: "devices/interface/script@path", value: not(""), when: parentAttrIs("type", "ethernet"), reason: "scripts are " + later + "; an empty path runs none"},
 		{path: "devices/interface/driver@queues", value: not("1"), when: offTap, reason: "only a tap has several pairs of queues"},
 		{path: "devices/interface/virtualport", reason: "virtual ports are " + later},

@@ -80,6 +80,7 @@ func TestHonoured(t *testing.T) {
 		withDevices("<interface type='bridge'><source bridge='br0'/><model type='ViRtIo'/><target dev='tap3'/></interface>"),
 		withDevices("<interface type='ethernet'><script path=''/><model type='virtio'/></interface>"),
 		withDevices("<interface type='user'><model type='virtio'/><portForward proto='tcp'><range start='2022' to='22'/></portForward></interface>"),
+		withDevices("<interface type='user'><model type='E1000'/></interface>"),
 		withDevices("<interface type='mcast'><source address='230.0.0.1' port='5558'/><model type='virtio'/></interface>"),
 		withDevices("<interface type='server'><source port='5558'/><model type='virtio'/><driver queues='1'/></interface>"),
 		withDevices("<interface type='client'><source address='192.0.2.1' port='5558'/><model type='virtio'/></interface>"),
@@ -267,7 +268,7 @@ func TestRefusals(t *testing.T) {
 		{withDevices("<interface type='client'><source address='192.0.2.1' port='5'/></interface>"), `5:10: devices/interface: without <model> the NIC is an rtl8139`},
 		{withDevices("<interface type='server'><source port='5'/><model type='virtio'/><driver queues='2'/></interface>"), `5:83: devices/interface/driver: queues="2": only a tap has`},
 		{withDevices("<interface type='bridge'><source bridge='b'/></interface>"), `5:10: devices/interface: without <model> the NIC is an rtl8139`},
-		{withDevices("<interface type='bridge'><source bridge='b'/><model type='e1000'/></interface>"), `5:62: devices/interface/model: type="e1000": this NIC`},
+		{withDevices("<interface type='bridge'><source bridge='b'/><model type='pcnet'/></interface>"), `5:62: devices/interface/model: type="pcnet": this NIC`},
 		{withDevices("<interface type='ethernet'><model type='virtio'/></interface>"), `5:10: devices/interface: without <script> it runs /etc/qemu-ifup`},
 		{withDevices("<interface type='ethernet'><script path='/s'/><model type='virtio'/></interface>"), `5:45: devices/interface/script: path="/s": scripts`},
 		{withDevices("<interface type='ethernet'><script path='/s'/><target dev='t' managed='no'/><model type='virtio'/></interface>"), `5:45: devices/interface/script: path="/s": scripts`},
@@ -385,6 +386,8 @@ func TestWarnings(t *testing.T) {
 			`5:54: devices/disk/boot: ignored: the domain is started in its kernel, without firmware`}},
 		{withDevices("<channel type='pty'><source path='/dev/pts/1'/><target type='virtio'/></channel>"), []string{
 			`5:38: devices/channel/source: path="/dev/pts/1": ignored: the pty's name is given by the host`}},
+		{withDevices("<interface type='user'><model type='e1000'/><driver txmode='timer'/></interface>"), []string{
+			`5:62: devices/interface/driver: txmode="timer": ignored: it is for model virtio`}},
 		{withDevices("<interface type='server'><source port='5'/><driver name='vhost'/></interface>"), []string{
 			`5:61: devices/interface/driver: name="vhost": ignored: only a tap is served by vhost`}},
 		{withDevices("<interface type='user'><target managed='yes'/></interface>"), []string{

@@ -215,7 +215,8 @@ func (m *Machine) nicROM(i *domcfg.Interface, index int) ([]byte, error) {
 		}
 		return data, nil
 	}
-	data, err := findROM("efi-virtio.rom", "pxe-virtio.rom")
+	model := strings.ToLower(i.Model)
+	data, err := findROM("efi-"+model+".rom", "pxe-"+model+".rom")
 	booted := slices.Contains(m.domain.BootOrder(), domcfg.BootDevice{Kind: domcfg.BootInterface, Index: index})
 	if errors.Is(err, errNoROM) && !booted {
 		return nil, nil

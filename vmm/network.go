@@ -24,7 +24,13 @@ type nic struct {
 	alias  string
 	host   string // the name of its tap, if it has one
 	mac    domcfg.MAC
-	device *virtionet.Device
+	device nicDevice
+}
+
+// nicDevice is a network card of any model.
+type nicDevice interface {
+	// SetLink plugs the cable in or out.
+	SetLink(up bool) error
 }
 
 // addInterfaces adds the network interfaces that the domain lists.
@@ -38,23 +44,51 @@ func (m *Machine) addInterfaces(context.Context) error {
 }
 
 func (m *Machine) addInterface(i *domcfg.Interface, index int) error {
-	if !i.IsVirtio() {
-		return fmt.Errorf("model %s is not in this version", i.Model)
-	}
-	var driver domcfg.InterfaceDriver
-	if i.Driver != nil {
-		driver = *i.Driver
-	}
 	name := fmt.Sprintf("net%d", index)
-	pairs := max(int(driver.Queues), 1)
-	host, err := m.openHostEnd(i, name, pairs)
+	host, err := m.openHostEnd(i, name)
 	if err != nil {
 		return err
 	}
 	m.closer.add(host.Close)
-	kernel, err := m.openVhost(driver.Name, pairs, host)
+	rom, err := m.nicROM(i, index)
 	if err != nil {
 		return err
+	}
+	n := &nic{alias: name, mac: i.MAC}
+	if tap, ok := host.(*hostnet.Tap); ok {
+		n.host = tap.Name()
+	}
+	add := m.addEmulatedNIC
+	if i.IsVirtio() {
+		add = m.addVirtioNIC
+	}
+	if n.device, err = add(i, name, host, rom); err != nil {
+		return err
+	}
+	m.board.nics = append(m.board.nics, n)
+	if i.LinkState == "down" {
+		return n.device.SetLink(false)
+	}
+	return nil
+}
+
+// queuePairs is how many pairs of queues a network interface has.
+func queuePairs(i *domcfg.Interface) int {
+	if i.Driver == nil || !i.IsVirtio() {
+		return 1
+	}
+	return max(int(i.Driver.Queues), 1)
+}
+
+func (m *Machine) addVirtioNIC(i *domcfg.Interface, name string, host hostnet.Backend, rom []byte) (nicDevice, error) {
+	var driver domcfg.InterfaceDriver
+	if i.Driver != nil {
+		driver = *i.Driver
+	}
+	pairs := queuePairs(i)
+	kernel, err := m.openVhost(driver.Name, pairs, host)
+	if err != nil {
+		return nil, err
 	}
 	device, err := virtionet.New(virtionet.Options{
 		Name:       name,
@@ -71,29 +105,15 @@ func (m *Machine) addInterface(i *domcfg.Interface, index int) error {
 		Log:        m.named(name),
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m.closer.add(func() error { device.Close(); return nil })
 	m.board.pausers = append(m.board.pausers, pauser{pause: device.Pause, resume: device.Resume})
-	if i.LinkState == "down" {
-		if err := device.SetLink(false); err != nil {
-			return err
-		}
-	}
-	n := &nic{alias: name, mac: i.MAC, device: device}
-	if tap, ok := host.(*hostnet.Tap); ok {
-		n.host = tap.Name()
-	}
-	m.board.nics = append(m.board.nics, n)
-	rom, err := m.nicROM(i, index)
-	if err != nil {
-		return err
-	}
-	return m.addVirtio(name, i.Address, device, virtioOptions{rom: rom})
+	return device, m.addVirtio(name, i.Address, device, virtioOptions{rom: rom})
 }
 
 // openHostEnd opens what a network interface is plugged into.
-func (m *Machine) openHostEnd(i *domcfg.Interface, name string, pairs int) (hostnet.Backend, error) {
+func (m *Machine) openHostEnd(i *domcfg.Interface, name string) (hostnet.Backend, error) {
 	wire := socket.Options{Address: i.Source.Address, Port: i.Source.Port, MTU: int(i.MTU), Log: m.named(name)}
 	switch i.Type {
 	case domcfg.InterfaceUser:
@@ -108,7 +128,7 @@ func (m *Machine) openHostEnd(i *domcfg.Interface, name string, pairs int) (host
 	return openedNet(hostnet.NewTap(hostnet.TapOptions{
 		Name:     i.TargetDev,
 		Existing: i.TargetManaged == domcfg.No,
-		Queues:   pairs,
+		Queues:   queuePairs(i),
 		MAC:      i.MAC,
 		MTU:      int(i.MTU),
 		Bridge:   i.Source.Bridge,

@@ -27,6 +27,7 @@ const (
 	cloudShell   = "cloud-shell.img"  // program shellinit, the same modules
 	cloudVirtio  = "cloud-virtio.img" // program testinit, the cloud kernel's virtio drivers
 	genericTest  = "generic-test.img"
+	genericNIC   = "generic-nic.img"      // program testinit, drivers of network cards
 	genericIDE   = "generic-ide.img"      // program testinit, drivers of IDE and floppy drives
 	genericDogs  = "generic-watchdog.img" // program shellinit, drivers of watchdogs
 	cloudSMBIOS  = "cloud-smbios.img"     // program shellinit, and dmidecode
@@ -97,6 +98,7 @@ func buildImages(ctx context.Context, dir string, cloud, generic host.Kernel) er
 			"virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio_balloon", "virtio_rng",
 		}},
 		{genericTest, initramfs.TestImage, generic, []string{"evdev"}},
+		{genericNIC, initramfs.TestImage, generic, []string{"e1000", "af_packet"}},
 		{genericIDE, initramfs.TestImage, generic, []string{"ata_piix", "sd_mod", "sr_mod", "floppy", "ext4", "crc32c_generic"}},
 		{genericDogs, initramfs.ShellImage, generic, []string{"button", "evdev", "i6300esb", "ib700wdt"}},
 		{cloudSMBIOS, smbiosImage, cloud, []string{"button", "evdev"}},

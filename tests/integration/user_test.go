@@ -14,17 +14,38 @@ import (
 // TestUserNetwork has a guest find its network by DHCP and reach the host through
 // a NAT: by ping, DNS and TCP, 200 MB each way.
 func TestUserNetwork(t *testing.T) {
-	const (
-		router      = "10.0.2.2"
-		server      = "10.0.2.3"
-		connections = 4
-		length      = 50e6
-		seed        = 60
-	)
 	m := newMachine(t, domain{
 		vcpus: 2, initrd: cloudVirtio, cmdline: obeying,
 		devices: "<serial type='stdio'/><interface type='user'><mac address='52:54:00:00:0b:01'/><model type='virtio'/></interface>",
 	})
+	m.useNetwork(50e6)
+}
+
+// TestNICModels does the same with the cards that exist as hardware, and the
+// drivers that Linux has for them; 20 MB each way.
+func TestNICModels(t *testing.T) {
+	for _, model := range []string{"e1000"} {
+		t.Run(model, func(t *testing.T) {
+			m := newMachine(t, domain{
+				vcpus: 2, kernel: genericKernel(t).Image, initrd: genericNIC, cmdline: obeying,
+				devices: "<serial type='stdio'/><interface type='user'><mac address='52:54:00:00:0b:02'/><model type='" + model + "'/></interface>",
+			})
+			m.useNetwork(5e6)
+		})
+	}
+}
+
+// useNetwork exchanges so many bytes on each of four connections with the host,
+// and ends the guest.
+func (m *machine) useNetwork(length uint64) {
+	const (
+		router      = "10.0.2.2"
+		server      = "10.0.2.3"
+		connections = 4
+		seed        = 60
+	)
+	t := m.t
+	t.Helper()
 	must(t, m.Start())
 	m.ready()
 	if got, want := m.ask("dhcp eth0"), "10.0.2.15/24 "+router+" "+server; got != want {
@@ -40,7 +61,7 @@ func TestUserNetwork(t *testing.T) {
 	_, port, err := net.SplitHostPort(listener.Addr().String())
 	must(t, err)
 	began := time.Now()
-	m.tell("exchange %s %d %d %d", net.JoinHostPort(router, port), connections, int64(length), seed)
+	m.tell("exchange %s %d %d %d", net.JoinHostPort(router, port), connections, length, seed)
 	served := make(chan error, connections)
 	for range connections {
 		conn, err := listener.Accept()
@@ -56,7 +77,7 @@ func TestUserNetwork(t *testing.T) {
 	if _, result, ok := m.answer(); !ok {
 		t.Errorf("the guest's end: %s", result)
 	}
-	t.Logf("%d MB each way in %v", int(connections*length/1e6), time.Since(began).Round(time.Millisecond))
+	t.Logf("%d MB each way in %v", connections*length/1e6, time.Since(began).Round(time.Millisecond))
 	m.send("poweroff\n")
 	m.ends(vmm.CausePowerOff, "ACPI S5")
 	m.shut()
