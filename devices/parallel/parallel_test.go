@@ -68,7 +68,8 @@ func (r *rig) want(reg uint64, v byte, when string) {
 	}
 }
 
-// TestRegisters has the values of QEMU's isa-parallel at the same steps.
+// TestRegisters has the values that QEMU's isa-parallel is known to have at the same
+// steps; QEMU is not asked here.
 func TestRegisters(t *testing.T) {
 	r := newRig(t)
 	r.want(regData, 0xff, "power-on")

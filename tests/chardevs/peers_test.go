@@ -180,8 +180,8 @@ func TestTelnetProgram(t *testing.T) {
 		arrived <- string(all)
 		close(ended)
 	}()
-	// One way after the other: this client stands still when both are full. And not
-	// before both have agreed: until then it looks at what is typed.
+	// One way after the other: with both at once this client has hung, for a cause
+	// not known. And not before both have agreed: until then it looks at what is typed.
 	go func() {
 		<-ended
 		_, _ = peer.Write(input)
