@@ -69,6 +69,13 @@ const (
 	TickDiscard = "discard"
 )
 
+// The values of Timer.Track.
+const (
+	TrackBoot  = "boot"
+	TrackGuest = "guest"
+	TrackWall  = "wall"
+)
+
 // Timer is an element timer within clock.
 type Timer struct {
 	Elem
@@ -92,7 +99,7 @@ type Catchup struct {
 func (t *Timer) code(c *coder) {
 	enum(c.attr("name").required(), &t.Name, "platform", "pit", "rtc", "hpet", "tsc",
 		"kvmclock", "hypervclock", "armvtimer")
-	enum(c.attr("track"), &t.Track, "boot", "guest", "wall")
+	enum(c.attr("track"), &t.Track, TrackBoot, TrackGuest, TrackWall)
 	enum(c.attr("tickpolicy"), &t.TickPolicy, TickDelay, TickCatchup, TickMerge, TickDiscard)
 	number(c.attr("frequency"), &t.Frequency, 1, 1<<63-1)
 	enum(c.attr("mode"), &t.Mode, "auto", "native", "emulate", "paravirt", "smpsafe")

@@ -3,6 +3,8 @@ package domcfg
 import (
 	"slices"
 	"strings"
+	"time"
+	_ "time/tzdata" // for hosts without a time zone database
 )
 
 // refusals is the table of what this version of govmm cannot honour. What becomes possible is
@@ -51,10 +53,11 @@ func refusals() []rule {
 			reason: "sockets of more than one core with one thread are " + later},
 		{path: "cpu@match", value: is("strict"), reason: "demands on the host's CPU are " + later},
 
-		{path: "clock@offset", value: not("utc"), reason: "a clock other than utc is " + later},
+		{path: "clock@offset", value: is(string(ClockAbsolute)), reason: "newer than the format's document: a clock that starts from a given time is " + later},
+		{path: "clock@timezone", value: noZone, reason: "the time zone database has no such zone"},
+		{path: "clock@adjustment", when: beyondDuration, reason: "an adjustment of more than 200 years is " + later},
 		{path: "clock/timer", when: attrIs("name", "platform"), reason: "the platform timer is reserved to Xen"},
 		{path: "clock/timer", when: hpetPresent, reason: "the HPET is " + later + `; present="no" is honoured`},
-		{path: "clock/timer@track", when: attrIs("name", "rtc"), reason: "a track for the RTC is " + later},
 		{path: "clock/timer/catchup@threshold", value: outside(1, maxCatchup), reason: "the threshold is in milliseconds, up to a day"},
 		{path: "clock/timer/catchup@slew", value: outside(101, 10_000), reason: "the slew is the rate in per cent of the normal one: from 101 to 10000"},
 		{path: "clock/timer/catchup@limit", value: outside(1, maxCatchup), reason: "the limit is in milliseconds, up to a day"},
@@ -272,6 +275,17 @@ func ownConsole(d *Domain, n *node) bool {
 // unfitEntry reports whether an entry of sysinfo is used and has a text that SMBIOS cannot hold.
 func unfitEntry(d *Domain, n *node) bool {
 	return d.OS != nil && d.OS.SMBIOSMode == SMBIOSSysinfo && !isEntryText(n.text)
+}
+
+// noZone reports whether a time zone is unknown. One that is not given stands for UTC in Go.
+func noZone(name string) bool {
+	_, err := time.LoadLocation(name)
+	return err != nil || name == "" || name == "Local"
+}
+
+func beyondDuration(d *Domain, _ *node) bool {
+	const limit = 200 * 365 * 24 * 60 * 60 // seconds
+	return d.Clock.Adjustment > limit || d.Clock.Adjustment < -limit
 }
 
 // maxCatchup is the most that a guest's time can be allowed to be behind: a day in milliseconds.

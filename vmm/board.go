@@ -12,6 +12,7 @@ import (
 	"github.com/govmm/govmm/devices/irq"
 	"github.com/govmm/govmm/devices/pci"
 	"github.com/govmm/govmm/devices/platform"
+	"github.com/govmm/govmm/devices/timer"
 	"github.com/govmm/govmm/devices/vga"
 	"github.com/govmm/govmm/virtio/balloon"
 	"github.com/govmm/govmm/virtio/console"
@@ -37,6 +38,7 @@ type board struct {
 	floppy    *floppy.FDC // nil without
 	video     *vga.VGA    // nil without
 	keyboard  *platform.Keyboard
+	rtc       *timer.RTC
 	pausers   []pauser
 
 	virtioSerials []*console.Device

@@ -65,6 +65,8 @@ const (
 	EventRenamed
 	// EventPreserved: the guest has ended, as Exit tells, and the machine was kept.
 	EventPreserved
+	// EventRTCChange: the guest has set the clock. RTCOffset tells how far.
+	EventRTCChange
 	// EventEnded: the machine has ended. Exit tells why. The last event.
 	EventEnded
 )
@@ -74,7 +76,7 @@ var eventNames = [...]string{
 	EventReset: "reset", EventShutdown: "shutdown", EventPanicked: "panicked",
 	EventIOError: "I/O error", EventBalloon: "balloon", EventTray: "tray",
 	EventWatchdog: "watchdog", EventCrashLoaded: "crash loaded", EventDumped: "core dump",
-	EventRenamed: "renamed", EventPreserved: "preserved", EventEnded: "ended",
+	EventRenamed: "renamed", EventPreserved: "preserved", EventRTCChange: "RTC change", EventEnded: "ended",
 }
 
 // String names the kind for a log.
@@ -100,6 +102,9 @@ type Event struct {
 	Action domcfg.WatchdogAction
 	// Open tells which way the tray of EventTray went.
 	Open bool
+	// RTCOffset is how far EventRTCChange has brought the clock from what it was
+	// when the machine was made, apart from the time that has passed.
+	RTCOffset time.Duration
 	// Write tells of EventIOError whether the request was to change the disk.
 	Write bool
 }

@@ -25,6 +25,9 @@ func (m *Machine) LiveXML(id uint, media map[string]string) (string, error) {
 	d.ID = &id
 	d.Name = m.Name()
 	d.CurrentMemory = domcfg.KiB(m.Memory() >> 10)
+	if d.Clock.Offset == domcfg.ClockVariable {
+		d.Clock.Adjustment = m.clockAdjustment()
+	}
 	for _, k := range d.Devices.Disks {
 		if file, ok := media[k.Target.Dev]; ok && k.Removable() {
 			k.Type, k.Source = domcfg.DiskFile, nil

@@ -6,7 +6,6 @@ import (
 
 	"github.com/govmm/govmm/devices/timer"
 	"github.com/govmm/govmm/domcfg"
-	"github.com/govmm/govmm/memory"
 )
 
 // addTimers adds the PIT and the RTC with its CMOS RAM.
@@ -15,21 +14,16 @@ func (m *Machine) addTimers(_ context.Context, w *wiring) error {
 	if err != nil {
 		return err
 	}
-	low, high := memory.Split(ramSize(m.domain))
 	pit := timer.NewPIT(timer.PITOptions{
 		Clock: m.clock,
 		IRQ:   irq0,
 		Ticks: m.tickOptions("pit", timer.TickCatchup),
 	})
-	rtc := timer.NewRTC(timer.RTCOptions{
-		Clock:      m.clock,
-		Wall:       m.options.Wall,
-		IRQ:        w.line(irqRTC),
-		Ticks:      m.tickOptions("rtc", timer.TickDelay),
-		RAMBelow4G: low,
-		RAMAbove4G: high,
-		CMOS:       m.cmos(),
-	})
+	rtc, err := m.newRTC(w)
+	if err != nil {
+		return err
+	}
+	m.board.rtc = rtc
 	m.board.resets(pit, rtc)
 	return m.addPorts(
 		ports{timer.PITPort, timer.PITPorts, "pit", pit},

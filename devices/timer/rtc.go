@@ -70,6 +70,16 @@ type RTCOptions struct {
 	// Offset, until the guest sets another time.
 	Wall   func() time.Time
 	Offset time.Duration
+	// Zone, if it is not nil, takes the place of Offset: the RTC shows the time of
+	// this zone, as it is when the machine is switched on. A change to summer
+	// time meanwhile is the guest's business, as on a PC.
+	Zone *time.Location
+	// KeepTime lets the time that the guest has set live over a reset, as it does
+	// on a PC. Otherwise a reset takes the RTC back to Offset or Zone.
+	KeepTime bool
+	// Changed is called when the guest has set the time, with the new Offset. It is
+	// called with the RTC locked, and must not wait.
+	Changed func(offset time.Duration)
 	// IRQ is the interrupt output, IRQ8 on a PC, asserted until the guest
 	// reads register C; nil leads nowhere.
 	IRQ irq.Line
@@ -94,6 +104,10 @@ type RTC struct {
 	irq   irq.Line
 	timer clock.Timer
 	ticks TickOptions
+	start func(wall time.Time) time.Duration // the offset after power-on
+	keep  bool
+	// changed tells of a new offset; it may be nil.
+	changed func(offset time.Duration)
 
 	mu sync.Mutex
 	s  RTCState
@@ -119,7 +133,7 @@ type RTCState struct {
 // NewRTC returns an RTC that was set and initialised before by the firmware: it
 // runs, in BCD and 24-hour mode, with all interrupts disabled.
 func NewRTC(o RTCOptions) *RTC {
-	r := &RTC{clock: o.Clock, wall: o.Wall, irq: o.IRQ, ticks: o.Ticks}
+	r := &RTC{clock: o.Clock, wall: o.Wall, irq: o.IRQ, ticks: o.Ticks, start: o.start(), keep: o.KeepTime, changed: o.Changed}
 	if r.wall == nil {
 		r.wall = time.Now
 	}
@@ -127,12 +141,7 @@ func NewRTC(o RTCOptions) *RTC {
 		r.irq = irq.None{}
 	}
 	r.timer = r.clock.NewTimer(r.expire)
-	r.s.OffsetSeconds = int64(o.Offset / time.Second)
-	r.s.OffsetNanoseconds = int64(o.Offset % time.Second)
-	if r.s.OffsetNanoseconds < 0 {
-		r.s.OffsetSeconds--
-		r.s.OffsetNanoseconds += int64(time.Second)
-	}
+	r.s.setOffset(r.start(r.wall()))
 	r.s.RAM[regA] = 0x26 // 32768 Hz, 1024 Hz periodic rate
 	r.s.RAM[regB] = b24Hour
 	r.s.RAM[regD] = dVRT
@@ -144,6 +153,18 @@ func NewRTC(o RTCOptions) *RTC {
 	return r
 }
 
+// start is the offset after power-on, given the time of day.
+func (o *RTCOptions) start() func(time.Time) time.Duration {
+	if zone := o.Zone; zone != nil {
+		return func(wall time.Time) time.Duration {
+			_, seconds := wall.In(zone).Zone()
+			return time.Duration(seconds) * time.Second
+		}
+	}
+	offset := o.Offset
+	return func(time.Time) time.Duration { return offset }
+}
+
 // State returns a copy of the device's state.
 func (r *RTC) State() RTCState {
 	r.mu.Lock()
@@ -151,18 +172,16 @@ func (r *RTC) State() RTCState {
 	return r.s
 }
 
-// Offset is how far the RTC is ahead of the wall clock: the option's value, or
-// what the guest has made of it. It is cut off at 292 years.
+// Offset is how far the RTC is ahead of the wall clock's UTC: the options' value,
+// or what the guest has made of it. It is cut off at 292 years.
 func (r *RTC) Offset() time.Duration {
-	const limit = int64(1<<63-1)/int64(time.Second) - 1
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	seconds := min(max(r.s.OffsetSeconds, -limit), limit)
-	return time.Duration(seconds)*time.Second + time.Duration(r.s.OffsetNanoseconds)
+	return r.s.offset()
 }
 
-// Reset does what the RESET pin does: interrupts are disabled and cleared. Time
-// and CMOS RAM live on their battery.
+// Reset does what the RESET pin does: interrupts are disabled and cleared. CMOS
+// RAM lives on its battery, and so does the time with RTCOptions.KeepTime.
 func (r *RTC) Reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -170,6 +189,11 @@ func (r *RTC) Reset() {
 	r.s.RAM[regB] &^= bPIE | bAIE | bUIE | bSQWE
 	r.flag()
 	r.s.RAM[regC] = 0
+	if !r.keep {
+		r.s.setOffset(r.start(r.wall()))
+		r.s.SeenSecond, _ = r.now()
+		r.show() // also in the registers of a clock that stands
+	}
 	r.update()
 }
 

@@ -102,7 +102,7 @@ func TestOffset(t *testing.T) {
 // TestSetTime sets the clock as PC operating systems do: SET, divider reset,
 // registers, and back.
 func TestSetTime(t *testing.T) {
-	r := newRTCRig(afternoon, RTCOptions{})
+	r := newRTCRig(afternoon, RTCOptions{KeepTime: true})
 	r.set(regB, b24Hour|bSET|bUIE)
 	if v := r.get(regB); v != b24Hour|bSET {
 		t.Errorf("register B is %x: SET clears UIE", v)

@@ -22,6 +22,23 @@ func (r *RTC) now() (seconds, nanoseconds int64) {
 	return seconds, nanoseconds
 }
 
+// setOffset makes the RTC run ahead of the wall clock by d.
+func (s *RTCState) setOffset(d time.Duration) {
+	s.OffsetSeconds = int64(d / time.Second)
+	s.OffsetNanoseconds = int64(d % time.Second)
+	if s.OffsetNanoseconds < 0 {
+		s.OffsetSeconds--
+		s.OffsetNanoseconds += int64(time.Second)
+	}
+}
+
+// offset is how far the RTC runs ahead.
+func (s *RTCState) offset() time.Duration {
+	const limit = int64(1<<63-1)/int64(time.Second) - 1
+	seconds := min(max(s.OffsetSeconds, -limit), limit)
+	return time.Duration(seconds)*time.Second + time.Duration(s.OffsetNanoseconds)
+}
+
 // shift moves the RTC's time by less than a second.
 func (r *RTC) shift(nanoseconds int64) {
 	n := r.s.OffsetNanoseconds + nanoseconds
@@ -38,9 +55,13 @@ func (r *RTC) shift(nanoseconds int64) {
 
 // latch puts the time of day into its registers, if the clock runs.
 func (r *RTC) latch() {
-	if !r.s.running() {
-		return
+	if r.s.running() {
+		r.show()
 	}
+}
+
+// show puts the time of day into its registers.
+func (r *RTC) show() {
 	seconds, _ := r.now()
 	t := time.Unix(seconds, 0).UTC()
 	s := &r.s
@@ -62,8 +83,13 @@ func (r *RTC) setTime() {
 	t := time.Date(year, time.Month(s.decode(s.RAM[regMonth])), s.decode(s.RAM[regDay]),
 		s.decodeHour(s.RAM[regHours]), s.decode(s.RAM[regMinutes]), s.decode(s.RAM[regSeconds]), 0, time.UTC)
 	seconds, _ := r.now()
-	s.OffsetSeconds += t.Unix() - seconds
 	s.SeenSecond = t.Unix()
+	if change := t.Unix() - seconds; change != 0 {
+		s.OffsetSeconds += change
+		if r.changed != nil {
+			r.changed(s.offset())
+		}
+	}
 }
 
 // encode gives a number below 100 in the guest's choice of BCD or binary.

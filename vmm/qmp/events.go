@@ -99,7 +99,7 @@ func (s *Server) broadcast(e *event) {
 	}
 }
 
-// The data of events (qapi/run-state.json, block-core.json, machine.json).
+// The data of events (qapi/run-state.json, block-core.json, machine.json, misc-target.json).
 type (
 	causeData struct {
 		Guest  bool   `json:"guest"`
@@ -122,6 +122,10 @@ type (
 	}
 	watchdogData struct {
 		Action string `json:"action"` // WatchdogAction
+	}
+	rtcData struct {
+		Offset int64  `json:"offset"` // seconds
+		Path   string `json:"qom-path"`
 	}
 	balloonData struct {
 		Actual uint64 `json:"actual"` // bytes
@@ -163,6 +167,9 @@ func (s *Server) translate(e vmm.Event) (message *event, key string) {
 	case vmm.EventWatchdog:
 		message.Event, key = "WATCHDOG", "WATCHDOG"
 		message.Data = watchdogData{string(e.Action)}
+	case vmm.EventRTCChange:
+		message.Event, key = "RTC_CHANGE", "RTC_CHANGE"
+		message.Data = rtcData{int64(e.RTCOffset.Round(time.Second) / time.Second), "/machine/rtc"}
 	case vmm.EventBalloon:
 		message.Event, key = "BALLOON_CHANGE", "BALLOON_CHANGE"
 		message.Data = balloonData{e.Memory}

@@ -41,6 +41,8 @@ func TestEvents(t *testing.T) {
 		{vmm.Event{Kind: vmm.EventDumped, Dump: vmm.DumpStatus{State: vmm.DumpFailed, Done: 1, Total: 2}, Err: errors.New("full")},
 			`"DUMP_COMPLETED","data":{"result":{"status":"failed","completed":1,"total":2},"error":"full"}`},
 		{vmm.Event{Kind: vmm.EventBalloon, Memory: 4096}, `"BALLOON_CHANGE","data":{"actual":4096}`},
+		{vmm.Event{Kind: vmm.EventRTCChange, RTCOffset: -90*time.Minute - 400*time.Millisecond},
+			`"RTC_CHANGE","data":{"offset":-5400,"qom-path":"/machine/rtc"}`},
 		{vmm.Event{Kind: vmm.EventIOError, Device: "vda", Err: errors.New("bad sector")},
 			`"BLOCK_IO_ERROR","data":{"device":"vda","operation":"read","action":"stop","nospace":false,"reason":"bad sector"}`},
 		{vmm.Event{Kind: vmm.EventIOError, Device: "fda", Err: errors.New("bad sector")},
