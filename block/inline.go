@@ -54,11 +54,11 @@ type inlineDisk interface {
 // inliner decides which requests are done on the submitter's goroutine, and
 // does them. It belongs to the submitter.
 //
-// Four kinds are: reads whose data is in the page cache, large ones of these if
-// there is no other, writes to the page cache while they are short, and an O_DIRECT request that is the only one, if
-// the disk is fast and the guest does not seem to have more. The last saves a
-// third of the latency of a guest that does one request at a time, and would
-// halve the speed of one that does two.
+// Four kinds are: reads whose data is in the page cache; large ones of these if
+// there is no other; writes to the page cache while they are short; and an
+// O_DIRECT request that is the only one, if the disk is fast and the guest does
+// not seem to have more. The last saves a third of the latency of a guest that
+// does one request at a time, and would halve the speed of one that does two.
 type inliner struct {
 	disk  inlineDisk // nil: nothing is done inline
 	write record
