@@ -2,7 +2,7 @@
    comes is counted. The time is the PM timer's, to a microsecond, as that of the TSC is only calibrated
    in a millisecond. The numbers are the machine's own: whoever runs the kernel knows the tick policy.
    Options: pic=off lets IRQ 0 and 8 come through the I/O APIC; windows=n counts for n quarters of a
-   second, up to 16. */
+   second, up to 16; hz=n is the rate, of the RTC a power of two (default 1000, of the RTC 1024). */
 #include "kernel.h"
 
 #define OFF_US 250000
@@ -93,7 +93,7 @@ TEST_SLOW(ticks_pit, "ticks-pit")
 	if (!has_pm_timer())
 		return;
 	unsigned vector = route(0, NULL);
-	pit_set(0, 2, PIT_HZ / 1000);
+	pit_set(0, 2, PIT_HZ / option_number("hz", 1000));
 	count(vector);
 	pit_set(0, 0, 0xffff);
 	unroute(0, vector);
@@ -116,7 +116,11 @@ TEST_SLOW(ticks_rtc, "ticks-rtc")
 	if (!has_pm_timer())
 		return;
 	unsigned vector = route(8, rtc_acknowledge);
-	rtc_set(0x0a, 0x26); /* 1024 Hz */
+	uint64_t hz = option_number("hz", 1024);
+	uint8_t select = 3; /* 8192 Hz, and half with each step */
+	while (select < 15 && 32768ull >> (select - 1) > hz)
+		select++;
+	rtc_set(0x0a, 0x20 | select);
 	rtc_acknowledge();
 	rtc_set(0x0b, 0x42); /* 24 hours, periodic interrupt */
 	count(vector);
