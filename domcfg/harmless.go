@@ -64,8 +64,7 @@ func emulatedNIC(d *Domain, n *node) bool {
 	for n.name != "interface" {
 		n = n.parent
 	}
-	i := interfaceOf(d, n)
-	return i.Model != "" && !i.IsVirtio()
+	return !interfaceOf(d, n).IsVirtio()
 }
 
 // offTap reports whether an element within interface is of one whose host end is no tap.

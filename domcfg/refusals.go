@@ -130,7 +130,7 @@ func notOneSecret(_ *Domain, n *node) bool {
 }
 
 // nicModels are the NICs that there are.
-var nicModels = []string{"virtio", "e1000"}
+var nicModels = []string{"virtio", "e1000", "rtl8139"}
 
 // interfaceRefusals is the part of the table about network interfaces.
 func interfaceRefusals() []rule {
@@ -138,11 +138,10 @@ func interfaceRefusals() []rule {
 	return []rule{
 		{path: "devices/interface", when: runsQEMUIfup,
 			reason: "without <script> it runs /etc/qemu-ifup, and scripts are " + later + `; <script path=""/> runs none`},
-		{path: "devices/interface", when: defaultNIC, reason: `without <model> the NIC is an rtl8139, which is ` + later + "; virtio and e1000 are"},
 		{path: "devices/interface@type", value: not("bridge", "user", "ethernet", "mcast", "server", "client"),
 			reason: "this network is " + later + "; bridge, user, ethernet, mcast, server and client are"},
 		{path: "devices/interface/model@type", value: func(m string) bool { return !slices.Contains(nicModels, strings.ToLower(m)) },
-			reason: "this NIC is " + later + "; " + strings.Join(nicModels, " and ") + " are"},
+			reason: "this NIC is " + later + "; " + strings.Join(nicModels, ", ") + " are"},
 		{path: "devices/interface/script@path", value: not(""), when: parentAttrIs("type", "ethernet"), reason: "scripts are " + later + "; an empty path runs none"},
 		{path: "devices/interface/driver@queues", value: not("1"), when: offTap, reason: "only a tap has several pairs of queues"},
 		{path: "devices/interface/virtualport", reason: "virtual ports are " + later},
@@ -339,16 +338,6 @@ func overMaxVRAM(text string) bool {
 }
 
 func runsQEMUIfup(d *Domain, n *node) bool { return interfaceOf(d, n).runsDefaultScript() }
-
-// defaultNIC reports whether an interface that has no other fault has no model.
-func defaultNIC(d *Domain, n *node) bool {
-	i := interfaceOf(d, n)
-	switch i.Type {
-	case InterfaceBridge, InterfaceUser, InterfaceEthernet, InterfaceMcast, InterfaceServer, InterfaceClient:
-		return i.Model == ""
-	}
-	return false
-}
 
 // interfaceOf returns the interface of an element interface.
 func interfaceOf(d *Domain, n *node) *Interface { return d.Devices.Interfaces[max(n.index, 1)-1] }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/govmm/govmm/devices/nic/e1000"
+	"github.com/govmm/govmm/devices/nic/rtl8139"
 	"github.com/govmm/govmm/devices/pci"
 	"github.com/govmm/govmm/domcfg"
 	hostnet "github.com/govmm/govmm/net"
@@ -44,6 +45,8 @@ func (m *Machine) newEmulatedNIC(i *domcfg.Interface, name string, host hostnet.
 	switch strings.ToLower(i.Model) {
 	case "e1000":
 		return e1000.New(e1000.Options{Name: name, MAC: i.MAC, Backend: host, Memory: m.ram, Clock: m.clock, Log: m.named(name)})
+	case "rtl8139":
+		return rtl8139.New(rtl8139.Options{Name: name, MAC: i.MAC, Backend: host, Memory: m.ram, Clock: m.clock, Log: m.named(name)})
 	}
 	return nil, fmt.Errorf("model %s is not in this version", i.Model)
 }

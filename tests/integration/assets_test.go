@@ -98,7 +98,7 @@ func buildImages(ctx context.Context, dir string, cloud, generic host.Kernel) er
 			"virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio_balloon", "virtio_rng",
 		}},
 		{genericTest, initramfs.TestImage, generic, []string{"evdev"}},
-		{genericNIC, initramfs.TestImage, generic, []string{"e1000", "af_packet"}},
+		{genericNIC, initramfs.TestImage, generic, []string{"e1000", "8139cp", "af_packet"}},
 		{genericIDE, initramfs.TestImage, generic, []string{"ata_piix", "sd_mod", "sr_mod", "floppy", "ext4", "crc32c_generic"}},
 		{genericDogs, initramfs.ShellImage, generic, []string{"button", "evdev", "i6300esb", "ib700wdt"}},
 		{cloudSMBIOS, smbiosImage, cloud, []string{"button", "evdev"}},

@@ -24,7 +24,7 @@ func TestUserNetwork(t *testing.T) {
 // TestNICModels does the same with the cards that exist as hardware, and the
 // drivers that Linux has for them; 20 MB each way.
 func TestNICModels(t *testing.T) {
-	for _, model := range []string{"e1000"} {
+	for _, model := range []string{"e1000", "rtl8139"} {
 		t.Run(model, func(t *testing.T) {
 			m := newMachine(t, domain{
 				vcpus: 2, kernel: genericKernel(t).Image, initrd: genericNIC, cmdline: obeying,

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/govmm/govmm/devices/nic"
 	"github.com/govmm/govmm/devices/pci"
 	hostnet "github.com/govmm/govmm/net"
 )
@@ -26,8 +27,9 @@ func TestEEPROM(t *testing.T) {
 		if r.read(regEECD)&(eecdGNT|eecdPRES) != eecdGNT|eecdPRES {
 			t.Fatalf("EECD %#x", r.read(regEECD))
 		}
-		for i := commandBits - 1; i >= 0; i-- {
-			clock((opRead<<6 | address) >> i & 1 * eecdDI)
+		const read, bits = 0b110 << 6, 9 // of the command, and its length
+		for i := bits - 1; i >= 0; i-- {
+			clock((read | address) >> i & 1 * eecdDI)
 		}
 		for range 16 {
 			word = word<<1 | uint16(clock(0))
@@ -36,7 +38,7 @@ func TestEEPROM(t *testing.T) {
 		return word
 	}
 	var sum uint16
-	for i := range uint32(eepromWords) {
+	for i := range uint32(nic.EEPROMWords) {
 		r.write(regEERD, i<<8|eerdStart)
 		v := r.read(regEERD)
 		if v&eerdDone == 0 || uint16(v>>16) != serial(i) {
@@ -161,7 +163,7 @@ func TestTransmitLegacy(t *testing.T) {
 		r.descriptor(txData+114, uint64(len(frame)-114)|20<<16|(cmdEOP|cmdRS|cmdIC|cmdVLE)<<24|14<<40|0x0123<<48)
 		r.ring()
 		want := bytes.Clone(frame)
-		binary.BigEndian.PutUint16(want[20:], ^fold(sum(want[14:])))
+		binary.BigEndian.PutUint16(want[20:], ^nic.Fold(nic.Sum(want[14:])))
 		want = append(append(bytes.Clone(want[:12]), 0x81, 0, 0x01, 0x23), want[12:]...)
 		if got := r.received(); !bytes.Equal(got, want) {
 			t.Fatalf("sent % x\nwant % x", got, want)
@@ -193,7 +195,7 @@ func tcpFrame(payload int) []byte {
 	for i := range payload {
 		tcp[20+i] = byte(i * 13)
 	}
-	binary.BigEndian.PutUint16(tcp[16:], fold(sum(ip[12:20])+6)) // without a length
+	binary.BigEndian.PutUint16(tcp[16:], nic.Fold(nic.Sum(ip[12:20])+6)) // without a length
 	return b
 }
 
@@ -213,11 +215,11 @@ func TestTransmitSegments(t *testing.T) {
 	for i := 0; len(got) < payload; i++ {
 		f := r.received()
 		ip := f[14:]
-		if int(binary.BigEndian.Uint16(ip[2:])) != len(ip) || binary.BigEndian.Uint16(ip[4:]) != uint16(7+i) || fold(sum(ip[:20])) != 0xFFFF {
+		if int(binary.BigEndian.Uint16(ip[2:])) != len(ip) || binary.BigEndian.Uint16(ip[4:]) != uint16(7+i) || nic.Fold(nic.Sum(ip[:20])) != 0xFFFF {
 			t.Fatalf("segment %d: IP % x", i, ip[:20])
 		}
 		tcp := ip[20:]
-		if fold(sum(ip[12:20])+6+uint64(len(tcp))+sum(tcp)) != 0xFFFF || binary.BigEndian.Uint32(tcp[4:]) != 0x1000+0+uint32(len(got)) {
+		if nic.Fold(nic.Sum(ip[12:20])+6+uint64(len(tcp))+nic.Sum(tcp)) != 0xFFFF || binary.BigEndian.Uint32(tcp[4:]) != 0x1000+0+uint32(len(got)) {
 			t.Fatalf("segment %d: TCP % x", i, tcp[:20])
 		}
 		got = append(got, tcp[20:]...)
@@ -231,13 +233,13 @@ func TestTransmitSegments(t *testing.T) {
 	// The next frame has checksums alone.
 	one := tcpFrame(100)
 	binary.BigEndian.PutUint16(one[16:], uint16(len(one)-14))
-	binary.BigEndian.PutUint16(one[50:], fold(uint64(binary.BigEndian.Uint16(one[50:]))+120))
+	binary.BigEndian.PutUint16(one[50:], nic.Fold(uint64(binary.BigEndian.Uint16(one[50:]))+120))
 	must(t, r.ram.WriteAt(one, txData))
 	r.descriptor(14|24<<8|33<<16|34<<32|50<<40, (tucmdTCP|tucmdIP|cmdDEXT)<<24)
 	r.descriptor(txData, uint64(len(one))|typeData<<20|(cmdEOP|cmdDEXT)<<24|(poptsIXSM|poptsTXSM)<<40)
 	r.ring()
 	ip := r.received()[14:]
-	if fold(sum(ip[:20])) != 0xFFFF || fold(sum(ip[12:20])+6+120+sum(ip[20:])) != 0xFFFF {
+	if nic.Fold(nic.Sum(ip[:20])) != 0xFFFF || nic.Fold(nic.Sum(ip[12:20])+6+120+nic.Sum(ip[20:])) != 0xFFFF {
 		t.Errorf("checksums of % x", ip[:40])
 	}
 }
@@ -336,7 +338,7 @@ func TestReceiveOffloads(t *testing.T) {
 	ip := good[14:]
 	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
 	insertSum(good, 14, 24, 33)
-	binary.BigEndian.PutUint16(good[50:], fold(uint64(binary.BigEndian.Uint16(good[50:]))+20+33))
+	binary.BigEndian.PutUint16(good[50:], nic.Fold(uint64(binary.BigEndian.Uint16(good[50:]))+20+33))
 	insertSum(good, 34, 50, 0)
 	change := func(at int) []byte { b := bytes.Clone(good); b[at] ^= 0x40; return b }
 	tagged := append(append(bytes.Clone(good[:12]), 0x81, 0, 0x20, 5), good[12:]...)
@@ -488,11 +490,12 @@ func FuzzSegments(f *testing.F) {
 		frame := make([]byte, n)
 		c.s.Contexts[plainSums].insert(frame, options)
 		x := c.s.Contexts[segmentation]
-		if !x.sensible(len(frame)) {
+		cut := x.cut(frame)
+		if !cut.Sensible() {
 			return
 		}
-		s, out, total := segments{frame: frame, context: x, options: options, rest: true}, make([]byte, txRoom), 0
-		for s.rest {
+		s, out, total := segments{Segments: cut, context: x, options: options}, make([]byte, txRoom), 0
+		for s.Rest() {
 			total += len(s.next(out)) - int(x.HDRLEN)
 		}
 		if total != len(frame)-int(x.HDRLEN) {

@@ -1,6 +1,10 @@
 package e1000
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/govmm/govmm/devices/nic"
+)
 
 // The subsystem that the EEPROM names, and the PCI header: QEMU's.
 const (
@@ -10,7 +14,6 @@ const (
 
 // Words of the EEPROM (section 5.6).
 const (
-	eepromWords = 64
 	wordInit1   = 0x0A
 	wordSubsys  = 0x0B
 	wordSubvend = 0x0C
@@ -40,21 +43,10 @@ const (
 	eerdDone  = 1 << 4
 )
 
-// The command of a serial EEPROM (93C46): a start bit and an operation of two
-// bits, and the address of 6. Only reading has an effect.
-const (
-	opRead      = 0b110
-	commandBits = 9
-)
-
 // eeprom is the card's memory, as it is seen through its serial interface.
 type eeprom struct {
-	Words   [eepromWords]uint16
+	nic.EEPROM
 	Control uint32 // of EECD, as written
-	In      uint32 // bits of the command
-	Got     uint8  // how many of them
-	Out     uint32 // what is shifted out, from bit 16 on
-	DO      bool
 }
 
 // newEEPROM is the EEPROM of a card with an address.
@@ -86,29 +78,10 @@ func (e *eeprom) control() uint32 {
 	return v
 }
 
-// setControl follows the pins. A bit moves either way when the clock rises.
+// setControl follows the pins.
 func (e *eeprom) setControl(v uint32) {
-	v &= eecdSK | eecdCS | eecdDI | eecdREQ
-	rises := v&^e.Control&eecdSK != 0
-	e.Control = v
-	switch {
-	case v&eecdCS == 0:
-		e.In, e.Got, e.Out, e.DO = 0, 0, 0, false
-	case !rises:
-	case e.Got == 0 && v&eecdDI == 0: // before the start bit
-	case e.Got < commandBits:
-		e.In = e.In << 1
-		if v&eecdDI != 0 {
-			e.In |= 1
-		}
-		if e.Got++; e.Got == commandBits && e.In>>6 == opRead {
-			e.Out = uint32(e.Words[e.In%eepromWords])
-		}
-		e.DO = false // and a zero before the data
-	default:
-		e.Out <<= 1
-		e.DO = e.Out>>16&1 != 0
-	}
+	e.Control = v & (eecdSK | eecdCS | eecdDI | eecdREQ)
+	e.Set(v&eecdCS != 0, v&eecdSK != 0, v&eecdDI != 0)
 }
 
 // read is a read by EERD, which is done at once.
@@ -117,5 +90,5 @@ func (e *eeprom) read(v uint32) uint32 {
 		return v
 	}
 	address := v >> 8 & 0xFF
-	return uint32(e.Words[address%eepromWords])<<16 | address<<8 | eerdDone
+	return uint32(e.Words[address%nic.EEPROMWords])<<16 | address<<8 | eerdDone
 }

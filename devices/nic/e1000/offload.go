@@ -1,6 +1,10 @@
 package e1000
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/govmm/govmm/devices/nic"
+)
 
 // context is what a context descriptor has said (section 3.3.6).
 type context struct {
@@ -57,98 +61,33 @@ func insertSum(frame []byte, start, at, end int) {
 	if start > end || at+2 > len(frame) {
 		return
 	}
-	binary.BigEndian.PutUint16(frame[at:], ^fold(sum(frame[start:end+1])))
+	binary.BigEndian.PutUint16(frame[at:], ^nic.Fold(nic.Sum(frame[start:end+1])))
 }
 
-// sum adds 16-bit big-endian words (RFC 1071).
-func sum(b []byte) (s uint64) {
-	for ; len(b) >= 8; b = b[8:] {
-		v := binary.BigEndian.Uint64(b)
-		s += v>>32 + v&0xFFFFFFFF
+// cut is how a frame is cut up.
+func (x *context) cut(frame []byte) nic.Segments {
+	return nic.Segments{
+		Frame: frame, IP: int(x.IPCSS), Transport: int(x.TUCSS), Header: int(x.HDRLEN), MSS: int(x.MSS),
+		IPv4: x.IPv4, TCP: x.TCP,
 	}
-	for ; len(b) >= 2; b = b[2:] {
-		s += uint64(binary.BigEndian.Uint16(b))
-	}
-	if len(b) == 1 {
-		s += uint64(b[0]) << 8
-	}
-	return s
-}
-
-func fold(s uint64) uint16 {
-	for s > 0xFFFF {
-		s = s>>16 + s&0xFFFF
-	}
-	return uint16(s)
-}
-
-// Sizes in bytes of the headers that segmentation looks at.
-const (
-	ipv4Header = 20
-	ipv6Header = 40
-	tcpHeader  = 20
-	udpHeader  = 8
-)
-
-// sensible reports whether a frame of n bytes can be segmented so: the headers
-// are there, in their order.
-func (x *context) sensible(n int) bool {
-	ip, transport := ipv6Header, udpHeader
-	if x.IPv4 {
-		ip = ipv4Header
-	}
-	if x.TCP {
-		transport = tcpHeader
-	}
-	return x.MSS > 0 && int(x.HDRLEN) <= n && int(x.IPCSS)+ip <= int(x.TUCSS) && int(x.TUCSS)+transport <= int(x.HDRLEN)
 }
 
 // segments are what is left of a frame to be cut up (section 3.5).
 type segments struct {
-	frame   []byte
+	nic.Segments
 	context context
 	options uint8
 	tag     int
-	sent    int // of the payload
-	count   int
-	rest    bool
 }
 
-// next makes the next segment: the headers with what differs in each, and its
-// part of the payload.
+// next makes the next segment, with its checksums.
 func (s *segments) next(out []byte) []byte {
-	x, header := &s.context, int(s.context.HDRLEN)
-	payload := s.frame[header:]
-	n := min(int(x.MSS), len(payload)-s.sent)
-	out = out[:header+n]
-	copy(out, s.frame[:header])
-	copy(out[header:], payload[s.sent:s.sent+n])
-	last := s.sent+n == len(payload)
-
-	ip := out[x.IPCSS:]
-	if x.IPv4 {
-		binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
-		binary.BigEndian.PutUint16(ip[4:], binary.BigEndian.Uint16(ip[4:])+uint16(s.count))
-	} else {
-		binary.BigEndian.PutUint16(ip[4:], uint16(len(ip)-ipv6Header))
-	}
-	transport := out[x.TUCSS:]
-	if x.TCP {
-		const flags, fin, psh = 13, 1 << 0, 1 << 3
-		binary.BigEndian.PutUint32(transport[4:], binary.BigEndian.Uint32(transport[4:])+uint32(s.sent))
-		if !last {
-			transport[flags] &^= fin | psh
-		}
-	} else {
-		binary.BigEndian.PutUint16(transport[4:], uint16(len(transport)))
-	}
+	out = s.Next(out)
 	// The driver's pseudo-header has no length: it differs.
-	if at := int(x.TUCSO); s.options&poptsTXSM != 0 && at+2 <= len(out) {
-		binary.BigEndian.PutUint16(out[at:], fold(uint64(binary.BigEndian.Uint16(out[at:]))+uint64(len(transport))))
+	if at := int(s.context.TUCSO); s.options&poptsTXSM != 0 && at+2 <= len(out) {
+		length := len(out) - s.Transport
+		binary.BigEndian.PutUint16(out[at:], nic.Fold(uint64(binary.BigEndian.Uint16(out[at:]))+uint64(length)))
 	}
-	x.insert(out, s.options)
-	s.sent += n
-	s.count++
-	s.rest = !last
+	s.context.insert(out, s.options)
 	return out
 }

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 
-	hostnet "github.com/govmm/govmm/net"
+	"github.com/govmm/govmm/devices/nic"
 )
 
 // Status and errors of a receive descriptor's second half (section 3.2.3):
@@ -192,33 +192,25 @@ func (c *Card) wants(frame []byte) bool {
 // checkSums looks at the checksums of IPv4, TCP and UDP, as RXCSUM says.
 func (c *Card) checkSums(frame []byte) uint64 {
 	control := *c.reg(regRXCSUM)
-	const eth, typeIPv4, tcp, udp = hostnet.MinFrame, 0x0800, 6, 17
-	if control&(rxcsumIPOFLD|rxcsumTUOFLD) == 0 || len(frame) < eth+ipv4Header || binary.BigEndian.Uint16(frame[12:]) != typeIPv4 {
+	if control&(rxcsumIPOFLD|rxcsumTUOFLD) == 0 {
 		return rxIXSM
 	}
-	ip := frame[eth:]
-	header, total := int(ip[0]&0xF)*4, int(binary.BigEndian.Uint16(ip[2:]))
-	if ip[0]>>4 != 4 || header < ipv4Header || total < header || total > len(ip) {
+	sums := nic.Check(frame)
+	if !sums.IPv4 {
 		return rxIXSM
 	}
 	var status uint64
 	if control&rxcsumIPOFLD != 0 {
 		status |= rxIPCS
-		if fold(sum(ip[:header])) != 0xFFFF {
+		if sums.IPBad {
 			return status | rxIPE
 		}
 	}
-	fragment := binary.BigEndian.Uint16(ip[6:]) & 0x3FFF
-	protocol, payload := ip[9], ip[header:total]
-	if control&rxcsumTUOFLD == 0 || fragment != 0 || protocol != tcp && protocol != udp {
-		return status
-	}
-	if protocol == udp && (len(payload) < udpHeader || payload[6]|payload[7] == 0) {
-		return status // there is none
-	}
-	status |= rxTCPCS
-	if fold(sum(ip[12:20])+uint64(protocol)+uint64(len(payload))+sum(payload)) != 0xFFFF {
-		status |= rxTCPE
+	if control&rxcsumTUOFLD != 0 && sums.Protocol != 0 {
+		status |= rxTCPCS
+		if sums.TransportBad {
+			status |= rxTCPE
+		}
 	}
 	return status
 }

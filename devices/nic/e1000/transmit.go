@@ -164,8 +164,8 @@ func (c *Card) gather(address uint64, n int, command uint8, v uint64) []byte {
 	}
 	if first&cmdTSE != 0 {
 		x := c.s.Contexts[segmentation]
-		if x.sensible(len(frame)) {
-			t.segments = segments{frame: frame, context: x, options: options, tag: tag, rest: true}
+		if cut := x.cut(frame); cut.Sensible() {
+			t.segments = segments{Segments: cut, context: x, options: options, tag: tag}
 			return c.nextSegment()
 		}
 	}
@@ -188,7 +188,7 @@ func (c *Card) send(frame []byte, tag int) []byte {
 // nextSegment is the next frame of what is being segmented. mu is held.
 func (c *Card) nextSegment() []byte {
 	s := &c.tx.segments
-	if !s.rest {
+	if !s.Rest() {
 		return nil
 	}
 	return c.send(s.next(c.tx.segment), s.tag)
