@@ -136,13 +136,10 @@ var nicModels = []string{"virtio", "e1000", "rtl8139"}
 func interfaceRefusals() []rule {
 	const later = "not in this version of govmm"
 	return []rule{
-		{path: "devices/interface", when: runsQEMUIfup,
-			reason: "without <script> it runs /etc/qemu-ifup, and scripts are " + later + `; <script path=""/> runs none`},
 		{path: "devices/interface@type", value: not("bridge", "user", "ethernet", "mcast", "server", "client"),
 			reason: "this network is " + later + "; bridge, user, ethernet, mcast, server and client are"},
 		{path: "devices/interface/model@type", value: func(m string) bool { return !slices.Contains(nicModels, strings.ToLower(m)) },
 			reason: "this NIC is " + later + "; " + strings.Join(nicModels, ", ") + " are"},
-		{path: "devices/interface/script@path", value: not(""), when: parentAttrIs("type", "ethernet"), reason: "scripts are " + later + "; an empty path runs none"},
 		{path: "devices/interface/driver@queues", value: not("1"), when: offTap, reason: "only a tap has several pairs of queues"},
 		{path: "devices/interface/virtualport", reason: "virtual ports are " + later},
 	}
@@ -336,8 +333,6 @@ func overMaxVRAM(text string) bool {
 	n, err := parseUint(text, 10)
 	return err == nil && n > 256<<10
 }
-
-func runsQEMUIfup(d *Domain, n *node) bool { return interfaceOf(d, n).runsDefaultScript() }
 
 // interfaceOf returns the interface of an element interface.
 func interfaceOf(d *Domain, n *node) *Interface { return d.Devices.Interfaces[max(n.index, 1)-1] }

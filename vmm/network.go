@@ -2,10 +2,12 @@ package vmm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/govmm/govmm/domcfg"
 	hostnet "github.com/govmm/govmm/net"
+	"github.com/govmm/govmm/net/script"
 	"github.com/govmm/govmm/net/socket"
 	"github.com/govmm/govmm/net/user"
 	"github.com/govmm/govmm/net/vhost"
@@ -34,18 +36,18 @@ type nicDevice interface {
 }
 
 // addInterfaces adds the network interfaces that the domain lists.
-func (m *Machine) addInterfaces(context.Context) error {
+func (m *Machine) addInterfaces(ctx context.Context) error {
 	for n, i := range m.domain.Devices.Interfaces {
-		if err := m.addInterface(i, n); err != nil {
+		if err := m.addInterface(ctx, i, n); err != nil {
 			return fmt.Errorf("devices/interface[%d]: %w", n+1, err)
 		}
 	}
 	return nil
 }
 
-func (m *Machine) addInterface(i *domcfg.Interface, index int) error {
+func (m *Machine) addInterface(ctx context.Context, i *domcfg.Interface, index int) error {
 	name := fmt.Sprintf("net%d", index)
-	host, err := m.openHostEnd(i, name)
+	host, err := m.openHostEnd(ctx, i, name)
 	if err != nil {
 		return err
 	}
@@ -113,7 +115,7 @@ func (m *Machine) addVirtioNIC(i *domcfg.Interface, name string, host hostnet.Ba
 }
 
 // openHostEnd opens what a network interface is plugged into.
-func (m *Machine) openHostEnd(i *domcfg.Interface, name string) (hostnet.Backend, error) {
+func (m *Machine) openHostEnd(ctx context.Context, i *domcfg.Interface, name string) (hostnet.Backend, error) {
 	wire := socket.Options{Address: i.Source.Address, Port: i.Source.Port, MTU: int(i.MTU), Log: m.named(name)}
 	switch i.Type {
 	case domcfg.InterfaceUser:
@@ -125,7 +127,7 @@ func (m *Machine) openHostEnd(i *domcfg.Interface, name string) (hostnet.Backend
 	case domcfg.InterfaceClient:
 		return openedNet(socket.NewClient(wire))
 	}
-	return openedNet(hostnet.NewTap(hostnet.TapOptions{
+	tap, err := hostnet.NewTap(hostnet.TapOptions{
 		Name:     i.TargetDev,
 		Existing: i.TargetManaged == domcfg.No,
 		Queues:   queuePairs(i),
@@ -133,7 +135,16 @@ func (m *Machine) openHostEnd(i *domcfg.Interface, name string) (hostnet.Backend
 		MTU:      int(i.MTU),
 		Bridge:   i.Source.Bridge,
 		Log:      m.named(name),
-	}))
+	})
+	if err != nil {
+		return nil, err
+	}
+	if i.Type == domcfg.InterfaceEthernet && i.Script != nil && *i.Script != "" {
+		if err := script.Run(ctx, script.Options{Path: *i.Script, Interface: tap.Name()}); err != nil {
+			return nil, errors.Join(err, tap.Close())
+		}
+	}
+	return tap, nil
 }
 
 // forwards are the ports of the host that lead to the guest.
