@@ -233,7 +233,7 @@ func TestPreserve(t *testing.T) {
 				t.Errorf("state %v, want %v", got, tt.state)
 			}
 			for what, err := range map[string]error{
-				"resume": m.Resume(deadline(t)), "pause": m.Pause(deadline(t)), "shutdown": m.Shutdown(deadline(t)),
+				"resume": m.Resume(deadline(t)), "pause": m.Pause(deadline(t)), "button": m.PressPowerButton(deadline(t)),
 			} {
 				if !errors.Is(err, vmm.ErrEnded) {
 					t.Errorf("%s: %v", what, err)

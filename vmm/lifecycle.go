@@ -320,8 +320,17 @@ func (m *Machine) preserve(e Exit) {
 	m.events.publish(Event{Kind: EventPreserved, Exit: e})
 }
 
-// action is what the domain wants done after an end of the given cause.
+// action is what is done after an end of the given cause.
 func (m *Machine) action(c Cause) domcfg.Action {
+	a := m.configured(c)
+	if m.ending {
+		return lastAction(a)
+	}
+	return a
+}
+
+// configured is what the domain wants done after an end of the given cause.
+func (m *Machine) configured(c Cause) domcfg.Action {
 	switch c {
 	case CausePowerOff:
 		return m.domain.OnPoweroff

@@ -113,6 +113,7 @@ type Machine struct {
 	preserved      *Exit        // how the guest ended, if the machine was kept; the supervisor's
 	restarts       int          // under another name; the supervisor's
 	rebooting      bool         // the guest was asked to switch itself off for a reset; the supervisor's
+	ending         bool         // the machine is to end with its guest; the supervisor's
 
 	mu      sync.Mutex
 	started bool

@@ -32,7 +32,7 @@ func hanging(t *testing.T, devices string) *process {
 // stop stops a machine by a signal.
 func (p *process) stop() {
 	p.t.Helper()
-	p.signal(unix.SIGTERM)
+	p.signal(unix.SIGQUIT)
 	p.wait()
 }
 
@@ -149,11 +149,11 @@ func TestShutdownEvent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.signal(unix.SIGTERM)
+	p.signal(unix.SIGQUIT)
 	if e := <-events; e.Event != "SHUTDOWN" || e.Data["reason"] != "host-signal" || e.Data["guest"] != false {
 		t.Errorf("event %+v", e)
 	}
-	if code := p.wait(); code != exitSignal+int(unix.SIGTERM) {
+	if code := p.wait(); code != exitSignal+int(unix.SIGQUIT) {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -411,8 +411,8 @@ func TestStuckClient(t *testing.T) {
 	if got := listed(t).State; got != "running" {
 		t.Errorf("list: %s", got)
 	}
-	p.signal(unix.SIGTERM)
-	if code := p.wait(); code != exitSignal+int(unix.SIGTERM) {
+	p.signal(unix.SIGQUIT)
+	if code := p.wait(); code != exitSignal+int(unix.SIGQUIT) {
 		t.Errorf("exit code %d", code)
 	}
 }

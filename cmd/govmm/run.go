@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"github.com/govmm/govmm/vmm"
 )
+
+// shutdownTimeout is less than the 90 s after which systemd kills a service that does not
+// stop.
+const shutdownTimeout = time.Minute
 
 // The values of run --console.
 const (
@@ -21,6 +26,7 @@ func (a *app) runCommand() *cobra.Command {
 	consoles := []string{consoleTerminal, consoleNone}
 	var console string
 	var noControl bool
+	var shutdown time.Duration
 	var options vmm.Options
 	cmd := &cobra.Command{
 		Use:   "run FILE",
@@ -40,18 +46,26 @@ QEMU's machine protocol can control it by a socket in its state directory,
 /run/govmm/NAME or $XDG_RUNTIME_DIR/govmm/NAME, and a domain of the same name
 is not run again. --no-control does without both.
 
-SIGTERM, SIGINT, SIGQUIT and SIGHUP stop the machine at once too. The terminal
-is always put back as it was.
+SIGTERM ends the machine in an orderly way: its power button is pressed, again
+until the guest listens to it, and the guest's end is the machine's, whatever
+on_poweroff, on_reboot and on_crash say. A guest that has not ended after
+--shutdown-timeout is stopped. So is at once a machine without ACPI; and every
+machine by another signal, a second or more after the first (those that follow
+sooner do not count). SIGINT does the same, unless it comes from Ctrl-C.
+
+Ctrl-C where the terminal is not in raw mode, SIGQUIT and SIGHUP stop the
+machine at once. The terminal is always put back as it was.
 
 The exit code is
-  0  the guest powered off, or was reset and on_reboot is destroy, or the
-     machine was ended through its control socket
+  0  the guest powered off (also because of SIGTERM), or was reset and
+     on_reboot is destroy, or the machine was ended through its control socket
   1  wrong usage, or a file of the host could not be used
   2  the XML is not a valid domain
   3  a valid domain that this version cannot run
   4  this host cannot run it
   5  the guest crashed
-and 128 plus the number of the signal that stopped the machine (130 after ^]).`,
+and 128 plus the number of the signal that stopped the machine, or the guest
+did not react to (130 after ^]).`,
 		Example: `  govmm run vm.xml
   govmm run --console=none vm.xml
   govmm run --log-level=info --log-format=json vm.xml 2>log`,
@@ -60,6 +74,9 @@ and 128 plus the number of the signal that stopped the machine (130 after ^]).`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := oneOf("console", console, consoles); err != nil {
 				return err
+			}
+			if shutdown < 0 {
+				return usageError(c, fmt.Errorf("--shutdown-timeout=%v is less than 0", shutdown))
 			}
 			j := a.judge(args[0])
 			if err := a.report(j); err != nil {
@@ -74,11 +91,12 @@ and 128 plus the number of the signal that stopped the machine (130 after ^]).`,
 				options.RuntimeDir = a.control.path()
 				options.Rename = a.control.rename
 			}
-			return a.runMachine(c.Context(), j, console == consoleTerminal, options)
+			return a.runMachine(c.Context(), j, console == consoleTerminal, shutdown, options)
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&console, "console", consoleTerminal, "where the console goes: tty (standard input and output), none")
+	flags.DurationVar(&shutdown, "shutdown-timeout", shutdownTimeout, "how long a guest may take to end after SIGTERM; 0 stops it at once")
 	flags.StringVar(&options.Device, "device", "/dev/kvm", "KVM device to use")
 	flags.StringVar(&options.TLSDir, "tls-dir", vmm.DefaultTLSDir, "the certificates of serial ports and channels with TLS: ca-cert.pem, server-cert.pem, server-key.pem, client-cert.pem, client-key.pem")
 	flags.BoolVar(&options.DebugExit, "debug-exit", false, "give the guest a port (0xf4) that ends the machine, for test kernels")
@@ -99,7 +117,7 @@ func defaultDumpDir() string {
 
 // runMachine runs a machine from its making to its end. Whatever happens, the
 // terminal is restored and the machine is gone when it returns.
-func (a *app) runMachine(parent context.Context, j *judgement, useConsole bool, options vmm.Options) error {
+func (a *app) runMachine(parent context.Context, j *judgement, useConsole bool, shutdown time.Duration, options vmm.Options) error {
 	con := &console{}
 	if useConsole {
 		joined, err := joinConsole(j.domain)
@@ -117,7 +135,7 @@ func (a *app) runMachine(parent context.Context, j *judgement, useConsole bool, 
 	}
 	ctx, stop := context.WithCancelCause(parent)
 	defer stop(nil)
-	handleSignals(stop, con.tty)
+	signals := handleSignals(stop, con.tty)
 
 	m, err := vmm.New(ctx, j.domain, options)
 	if err != nil {
@@ -130,6 +148,7 @@ func (a *app) runMachine(parent context.Context, j *judgement, useConsole bool, 
 	defer followSize(ctx, m, shownConsole(m), a.stdout, options.Log)()
 	go trim(ctx, options.Log)
 	a.control.serve(m, j.domain)
+	signals.shutDownBy(func(reason *stopError) { shutDown(ctx, m, shutdown, reason, stop) })
 	exit, err := m.Run(ctx)
 	a.control.end()
 	closeErr := m.Close()
@@ -141,6 +160,21 @@ func (a *app) runMachine(parent context.Context, j *judgement, useConsole bool, 
 		return ended(ctx, err)
 	}
 	return verdictOf(exit) // the other way to be stopped is "quit", as good as any end
+}
+
+// shutDown ends a machine because of a signal: by itself within a time, or else at once.
+func shutDown(ctx context.Context, m *vmm.Machine, timeout time.Duration, reason *stopError, stop context.CancelCauseFunc) {
+	if timeout > 0 {
+		late := fmt.Errorf("the guest has not ended within %v", timeout)
+		waiting, cancel := context.WithTimeoutCause(ctx, timeout, late)
+		defer cancel()
+		err := m.Shutdown(waiting)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		reason.reason += ": " + err.Error()
+	}
+	stop(reason)
 }
 
 // ended is the error of a machine that could not be made or run, or that a

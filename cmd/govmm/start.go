@@ -22,6 +22,7 @@ const startRetry = 20 * time.Millisecond
 
 func (a *app) startCommand() *cobra.Command {
 	var log, device, dumpDir string
+	var shutdown time.Duration
 	cmd := &cobra.Command{
 		Use:   "start FILE",
 		Short: "Run a machine in the background",
@@ -29,6 +30,8 @@ func (a *app) startCommand() *cobra.Command {
 process of its own that has no terminal, and returns when the guest runs. list
 shows it; its process is in govmm.pid in its state directory, which is locked
 as long as it runs.
+
+SIGTERM makes that process end the machine in an orderly way, as of run.
 
 What govmm logs, and what a device of type stdio prints, is added to a file.
 
@@ -53,7 +56,8 @@ The exit code is that of run if the machine cannot be started.`,
 				}
 				log = filepath.Join(dir, filepath.Base(name)+".log")
 			}
-			run := []string{"run", "--console=none", "--log-level", a.logging.level, "--log-format", a.logging.format, "--device", device}
+			run := []string{"run", "--console=none", "--log-level", a.logging.level, "--log-format", a.logging.format, "--device", device,
+				"--shutdown-timeout", shutdown.String()}
 			if dumpDir != "" {
 				run = append(run, "--dump-dir", dumpDir)
 			}
@@ -63,6 +67,7 @@ The exit code is that of run if the machine cannot be started.`,
 	cmd.Flags().StringVar(&log, "log-file", "", "where output is added (default: NAME.log in /var/log/govmm for root, else in ~/.local/state/govmm/log)")
 	cmd.Flags().StringVar(&device, "device", "/dev/kvm", "KVM device to use")
 	cmd.Flags().StringVar(&dumpDir, "dump-dir", "", "as of run")
+	cmd.Flags().DurationVar(&shutdown, "shutdown-timeout", shutdownTimeout, "as of run")
 	return cmd
 }
 

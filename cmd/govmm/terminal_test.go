@@ -129,7 +129,7 @@ func TestLogInRawMode(t *testing.T) {
 	eventually(t, func() bool { return line.MatchString(w.shown.String()) }, func() string {
 		return fmt.Sprintf("no such line: %q", w.shown.String())
 	})
-	p.signal(unix.SIGTERM)
+	p.signal(unix.SIGQUIT)
 	p.wait()
 	w.restored()
 }
@@ -182,8 +182,8 @@ func TestTerminalRestored(t *testing.T) {
 		"pty":          {machine: machine{cmdline: "test=boot exit=poweroff", devices: ptySerial}, code: exitOK, shows: " 0 not ok\n"},
 		"panic":        {machine: machine{cmdline: "test=boot exit=panic"}, code: exitCrashed, shows: "govmm: the guest crashed"},
 		"triple fault": {machine: machine{cmdline: "test=boot exit=triple", extra: destroyed}, code: exitCrashed, shows: "govmm: the guest crashed"},
-		"SIGTERM":      {machine: machine{cmdline: "test=boot exit=hang"}, signal: unix.SIGTERM, code: 128 + 15, shows: "stopped by SIGTERM"},
-		"SIGINT":       {machine: machine{cmdline: "test=boot exit=hang"}, signal: unix.SIGINT, code: 128 + 2, shows: "stopped by SIGINT"},
+		"SIGTERM":      {machine: machine{cmdline: "test=boot exit=hang"}, args: []string{"--shutdown-timeout=100ms"}, signal: unix.SIGTERM, code: 128 + 15, shows: "stopped by SIGTERM"},
+		"SIGINT":       {machine: machine{cmdline: "test=boot exit=hang"}, args: []string{"--shutdown-timeout=100ms"}, signal: unix.SIGINT, code: 128 + 2, shows: "stopped by SIGINT"},
 		"SIGQUIT":      {machine: machine{cmdline: "test=boot exit=hang"}, signal: unix.SIGQUIT, code: 128 + 3, shows: "stopped by SIGQUIT"},
 		"no kernel":    {machine: machine{kernel: "/nonexistent/kernel"}, code: exitError, shows: "/nonexistent/kernel"},
 		"no KVM":       {args: []string{"--device=/nonexistent/kvm"}, code: exitHost, shows: "/nonexistent/kvm"},
@@ -370,7 +370,7 @@ func TestFailedStart(t *testing.T) {
 	}
 	files := openFiles(t)
 	a := &app{stdin: w.slave, stdout: w.slave, stderr: &screen{file: w.slave}}
-	err = a.runMachine(t.Context(), &judgement{domain: d}, true, vmm.Options{})
+	err = a.runMachine(t.Context(), &judgement{domain: d}, true, 0, vmm.Options{})
 	if e := (*exitCode)(nil); !errors.As(err, &e) || e.code != exitError {
 		t.Errorf("error %v", err)
 	}

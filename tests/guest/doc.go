@@ -26,7 +26,7 @@
 //	exit=how      debug (port F4h, value 10h or 11h for a failure; S5 or a reset where there is no
 //	              such port), poweroff (S5), reboot (the FADT's reset register, then kbd), kbd
 //	              (i8042), reset92, cf9, triple (fault), panic (pvpanic), watchdog (of
-//	              an IB700), halt (HLT, interrupts off), hang (a loop, interrupts off)
+//	              an IB700), button (S5 when the power button is pressed), halt (HLT, interrupts off), hang (a loop, interrupts off)
 //	mem.mib=n     the RAM the machine should have, in MiB, to be checked
 //	cpus=n        the number of processors it should have, to be checked
 //	n=n           rounds of pio-bench, mmio-bench, spin-bench and irq-bench

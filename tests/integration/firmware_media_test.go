@@ -90,8 +90,8 @@ func TestFirmwareMedia(t *testing.T) {
 			m, path := bootMedium(t, test.name)
 			c := runMedium(t, m, path, test.bus)
 			if m.Rest == bootmedia.RunsOn {
-				c.signal(syscall.SIGTERM)
-				c.exit(128 + int(syscall.SIGTERM))
+				c.signal(syscall.SIGQUIT)
+				c.exit(128 + int(syscall.SIGQUIT))
 				return
 			}
 			c.exit(0)

@@ -39,8 +39,8 @@ func TestFirmwareNetwork(t *testing.T) {
 			if m.Rest == bootmedia.PowersOff {
 				c.exit(0)
 			} else {
-				c.signal(syscall.SIGTERM)
-				c.exit(128 + int(syscall.SIGTERM))
+				c.signal(syscall.SIGQUIT)
+				c.exit(128 + int(syscall.SIGQUIT))
 			}
 			booted := func(file string) bool { return strings.TrimPrefix(file, "/") == m.BootFile }
 			if server.Leases() == 0 || !slices.ContainsFunc(server.Sent(), booted) {

@@ -81,8 +81,8 @@ func TestPanic(t *testing.T) {
 		c.report()
 		c.said(`msg=restarting cause=panic source=pvpanic`)
 		c.report()
-		c.signal(syscall.SIGTERM)
-		c.exit(128 + int(syscall.SIGTERM))
-		c.said("govmm: stopped by SIGTERM\n")
+		c.signal(syscall.SIGQUIT)
+		c.exit(128 + int(syscall.SIGQUIT))
+		c.said("govmm: stopped by SIGQUIT\n")
 	})
 }

@@ -61,7 +61,7 @@ func TestCommands(t *testing.T) {
 		{`"stop"`, `{}`, "pause"},
 		{`"cont"`, `{}`, "resume"},
 		{`"system_reset"`, `{}`, "reset"},
-		{`"system_powerdown"`, `{}`, "shutdown"},
+		{`"system_powerdown"`, `{}`, "power button"},
 		{`"balloon","arguments":{"value":33554432}`, `{}`, ""},
 		{`"eject","arguments":{"device":"hdc"}`, `{}`, `change hdc "" false`},
 		{`"eject","arguments":{"id":"hdc","force":true}`, `{}`, `change hdc "" true`},

@@ -32,7 +32,7 @@ func (s *Server) reset(ctx context.Context, a *arguments) (any, error) {
 
 // powerdown fails where QEMU does nothing: without ACPI.
 func (s *Server) powerdown(ctx context.Context, a *arguments) (any, error) {
-	return do(a, func() error { return s.machine.Shutdown(ctx) })
+	return do(a, func() error { return s.machine.PressPowerButton(ctx) })
 }
 
 // quit ends the machine after its answer.

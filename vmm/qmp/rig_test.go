@@ -79,8 +79,8 @@ func (f *fake) Reset(context.Context) error {
 	return f.do("reset", vmm.StateRunning, vmm.Event{Kind: vmm.EventReset})
 }
 
-func (f *fake) Shutdown(context.Context) error {
-	return f.do("shutdown", vmm.StateRunning, vmm.Event{Kind: vmm.EventShutdown})
+func (f *fake) PressPowerButton(context.Context) error {
+	return f.do("power button", vmm.StateRunning, vmm.Event{Kind: vmm.EventShutdown})
 }
 
 func (f *fake) Destroy(reason string) {

@@ -21,7 +21,7 @@ type Machine interface {
 	Pause(ctx context.Context) error
 	Resume(ctx context.Context) error
 	Reset(ctx context.Context) error
-	Shutdown(ctx context.Context) error
+	PressPowerButton(ctx context.Context) error
 	Destroy(reason string)
 
 	Memory() uint64

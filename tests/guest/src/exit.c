@@ -9,6 +9,7 @@
 #define IB700_START 0x443
 #define I8042_STATUS 0x64
 #define SLP_EN (1 << 13)
+#define PWRBTN (1 << 8)
 
 static void poweroff(void)
 {
@@ -18,6 +19,20 @@ static void poweroff(void)
 		return;
 	acpi_s5(&type);
 	outw((uint16_t)(base + 4), (uint16_t)(type << 10 | SLP_EN)); /* PM1a_CNT */
+}
+
+/* Listens to the power button from now on, as a system does, and powers off when it is pressed. */
+static void obey_button(void)
+{
+	uint16_t base = pm_base();
+	if (!base)
+		return;
+	outw(base, PWRBTN);				    /* PM1 status: what was pressed before is lost */
+	outw((uint16_t)(base + 2), PWRBTN);		    /* PM1 enable */
+	outw((uint16_t)(base + 4), (uint16_t)(inw((uint16_t)(base + 4)) | 1)); /* SCI_EN */
+	while (!(inw(base) & PWRBTN))
+		delay_us(1000);
+	poweroff();
 }
 
 static void reset_by_keyboard(void)
@@ -49,7 +64,7 @@ static void triple_fault(void)
 bool exit_known(void)
 {
 	static const char *const names[] = {"debug", "poweroff", "reboot", "reset92", "cf9",
-					    "triple", "panic",	 "halt",   "hang",    "kbd",  "watchdog"};
+					    "triple", "panic",	 "halt",   "hang",    "kbd",  "watchdog", "button"};
 	bool known = !option("exit");
 	for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
 		known |= option_has("exit", names[i]);
@@ -82,6 +97,8 @@ void leave(bool failed)
 		outb(PVPANIC, 1);
 	} else if (option_has("exit", "watchdog")) {
 		outb(IB700_START, 15); /* in no time */
+	} else if (option_has("exit", "button")) {
+		obey_button();
 	} else if (option_has("exit", "hang")) {
 		for (;;)
 			__builtin_ia32_pause();
