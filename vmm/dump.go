@@ -20,6 +20,13 @@ import (
 // and the Err of EventPaused while one is.
 var ErrDumping = errors.New("a core dump is being written")
 
+// ErrNoDump is the answer of CancelDump while no core dump is being written, and
+// ErrDumpCanceled that of the dump that it ends.
+var (
+	ErrNoDump       = errors.New("no core dump is being written")
+	ErrDumpCanceled = errors.New("the core dump was canceled")
+)
+
 // errDumpWanted is what the watchdog stops the machine for.
 var errDumpWanted = errors.New("the watchdog wants a core dump")
 
@@ -79,6 +86,18 @@ func (m *Machine) Dump(ctx context.Context, path string, o DumpOptions) error {
 	// Its only error is that the machine was destroyed meanwhile; then err tells it.
 	_ = m.do(context.WithoutCancel(ctx), func() error { m.endDump(d); return nil })
 	return err
+}
+
+// CancelDump ends the core dump that is being written, whoever wanted it. Its file is
+// removed, and the machine goes on as after a dump that failed: soon after the return.
+func (m *Machine) CancelDump(ctx context.Context) error {
+	return m.do(ctx, func() error {
+		if m.dump == nil {
+			return ErrNoDump
+		}
+		m.dump.cancel(ErrDumpCanceled)
+		return nil
+	})
 }
 
 // DumpStatus tells of the core dump that is being written, or of the last one.

@@ -147,6 +147,38 @@ func TestDumpCanceled(t *testing.T) {
 	}
 }
 
+// Whoever wanted a dump, it can be canceled. The machine goes on.
+func TestCancelDump(t *testing.T) {
+	m, out := newMachine(t, tiny.Options{Cmdline: "test=pvpanic exit=hang"})
+	if err := m.Start(); err != nil {
+		t.Fatal(err)
+	}
+	out.wait(t, "done ", 1)
+	if err := m.CancelDump(deadline(t)); !errors.Is(err, vmm.ErrNoDump) {
+		t.Errorf("without a dump: %v", err)
+	}
+	name := filepath.Join(t.TempDir(), "core")
+	canceled := false
+	err := m.Dump(deadline(t), name, vmm.DumpOptions{Progress: func(uint64, uint64) {
+		if canceled {
+			return
+		}
+		canceled = true
+		if err := m.CancelDump(deadline(t)); err != nil {
+			t.Error(err)
+		}
+	}})
+	if !errors.Is(err, vmm.ErrDumpCanceled) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := os.Stat(name); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("left behind: %v", err)
+	}
+	if s := m.State(); s != vmm.StateRunning || m.DumpStatus().State != vmm.DumpFailed {
+		t.Errorf("afterwards the machine is %v", s)
+	}
+}
+
 // A crashed guest is dumped before what else its domain wants.
 func TestCrashDump(t *testing.T) {
 	for _, action := range []domcfg.Action{domcfg.ActionCoredumpDestroy, domcfg.ActionCoredumpRestart} {

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"strings"
 
+	emulated "github.com/govmm/govmm/devices/nic"
 	"github.com/govmm/govmm/domcfg"
 	"github.com/govmm/govmm/virtio/blk"
+	virtionet "github.com/govmm/govmm/virtio/net"
 )
 
 // LiveXML is the domain as it runs: its file with defaults and addresses, and what the
@@ -92,6 +94,33 @@ func (m *Machine) DiskStats() []DiskStats {
 			s := m.board.ide.Stats(d.channel, d.unit)
 			list = append(list, DiskStats{d.name, blk.OpStats(s.Read), blk.OpStats(s.Write), blk.OpStats(s.Flush), blk.OpStats(s.Discard)})
 		}
+	}
+	return list
+}
+
+// NetStats is what a network interface has moved since the machine was built, however it
+// is plugged in. Rx is what the guest receives.
+type NetStats struct {
+	Alias string // net0
+	emulated.Stats
+}
+
+// NetStats lists the network interfaces in the order of the domain.
+func (m *Machine) NetStats() []NetStats {
+	var list []NetStats
+	for _, n := range m.board.nics {
+		s := NetStats{Alias: n.alias}
+		switch card := n.device.(type) {
+		case interface{ Stats() emulated.Stats }:
+			s.Stats = card.Stats()
+		case interface{ Stats() virtionet.Stats }:
+			v := card.Stats()
+			s.Stats = emulated.Stats{
+				RxBytes: v.RxBytes, RxPackets: v.RxPackets, RxErrs: v.RxErrs, RxDrop: v.RxDrop,
+				TxBytes: v.TxBytes, TxPackets: v.TxPackets, TxErrs: v.TxErrs, TxDrop: v.TxDrop,
+			}
+		}
+		list = append(list, s)
 	}
 	return list
 }

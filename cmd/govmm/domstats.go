@@ -1,12 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -15,7 +12,8 @@ func (a *app) domstatsCommand() *cobra.Command {
 	return a.inspectCommand("domstats", "Tell what a machine has done",
 		`domstats prints the statistics of the machine NAME under libvirt's names: times
 in nanoseconds, memory in KiB. What an interface receives (rx) is what the
-guest does.`,
+guest does. An interface that has no name on the host has that of its device
+(net0).`,
 		func(ctx context.Context, r remote, asJSON bool) error {
 			s, err := r.stats(ctx)
 			if err != nil {
@@ -78,20 +76,23 @@ func (r *remote) stats(ctx context.Context) ([]field, error) {
 		add(t.Time.Nanoseconds(), "vcpu.%d.time", i)
 	}
 
-	add(len(d.Devices.Interfaces), "net.count")
-	for i, n := range d.Devices.Interfaces {
-		add(n.TargetDev, "net.%d.name", i)
-		for _, c := range []struct{ ours, host string }{ // what the host's end sends, the guest receives
-			{"rx.bytes", "tx_bytes"}, {"rx.pkts", "tx_packets"}, {"rx.errs", "tx_errors"}, {"rx.drop", "tx_dropped"},
-			{"tx.bytes", "rx_bytes"}, {"tx.pkts", "rx_packets"}, {"tx.errs", "rx_errors"}, {"tx.drop", "rx_dropped"},
+	nets, err := r.deviceStats(ctx, "__com.github.govmm_query-netstats")
+	if err != nil {
+		return nil, err
+	}
+	add(len(nets), "net.count")
+	for i, n := range nets {
+		name := d.Devices.Interfaces[i].TargetDev
+		add(cmp.Or(name, n.Device), "net.%d.name", i)
+		for _, c := range []struct{ libvirt, ours string }{
+			{"rx.bytes", "rx_bytes"}, {"rx.pkts", "rx_packets"}, {"rx.errs", "rx_errs"}, {"rx.drop", "rx_drop"},
+			{"tx.bytes", "tx_bytes"}, {"tx.pkts", "tx_packets"}, {"tx.errs", "tx_errs"}, {"tx.drop", "tx_drop"},
 		} {
-			if v, ok := interfaceCounter(n.TargetDev, c.host); ok {
-				add(v, "net.%d.%s", i, c.ours)
-			}
+			add(n.Stats[c.ours], "net.%d.%s", i, c.libvirt)
 		}
 	}
 
-	blocks, err := r.blockStats(ctx)
+	blocks, err := r.deviceStats(ctx, "query-blockstats")
 	if err != nil {
 		return nil, err
 	}
@@ -108,23 +109,13 @@ func (r *remote) stats(ctx context.Context) ([]field, error) {
 	return all, nil
 }
 
-// interfaceCounter is a counter of a network interface of this host.
-func interfaceCounter(name, counter string) (uint64, bool) {
-	text, err := os.ReadFile(filepath.Join("/sys/class/net", filepath.Base(name), "statistics", counter))
-	if err != nil {
-		return 0, false // an end that is no interface
-	}
-	v, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
-	return v, err == nil
-}
-
-// blockStats are the statistics of a disk in QEMU's names.
-type blockStats struct {
+// deviceStats are the statistics of a disk or a network interface.
+type deviceStats struct {
 	Device string
 	Stats  map[string]uint64
 }
 
-func (r *remote) blockStats(ctx context.Context) (all []blockStats, err error) {
-	err = r.client.Execute(ctx, "query-blockstats", nil, &all)
+func (r *remote) deviceStats(ctx context.Context, command string) (all []deviceStats, err error) {
+	err = r.client.Execute(ctx, command, nil, &all)
 	return all, err
 }

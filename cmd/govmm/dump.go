@@ -21,8 +21,8 @@ FILE, an ELF core file that crash and gdb read. A machine that runs is paused
 meanwhile. Where the guest's memory is all zero, the file has holes. With
 --compress it is a stream for zstd.
 
-The machine's process writes the file, which its user alone can read. It
-finishes it also when this command is interrupted.`,
+The machine's process writes the file, which its user alone can read. A signal
+(Ctrl-C) cancels the dump: the file is removed, and the machine goes on.`,
 		Example: `  govmm dump vm vm.core
   govmm dump --compress vm vm.core.zst`,
 		Args:              argsNAME(1, 1, "FILE"),
@@ -48,36 +48,48 @@ finishes it also when this command is interrupted.`,
 }
 
 // dump asks for a dump, which takes as long as it takes, and shows on a terminal how
-// far it is.
-func (a *app) dump(ctx context.Context, e statedir.Entry, request map[string]any) error {
-	client, err := connect(ctx, e)
+// far it is. A signal cancels it.
+func (a *app) dump(parent context.Context, e statedir.Entry, request map[string]any) error {
+	client, err := connect(parent, e)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	written := make(chan error, 1)
-	go func() { written <- client.Execute(ctx, "dump-guest-memory", request, nil) }()
-	if !isTerminal(a.stderr.file) {
-		return <-written
-	}
-	watcher, err := connect(ctx, e)
+	watcher, err := connect(parent, e)
 	if err != nil {
 		return err
 	}
 	defer watcher.Close()
+	ctx, stop := context.WithCancelCause(parent)
+	defer stop(nil)
+	handleSignals(stop, nil)
+	written := make(chan error, 1)
+	go func() { written <- client.Execute(parent, "dump-guest-memory", request, nil) }()
+	showing := isTerminal(a.stderr.file)
 	tick := time.NewTicker(progressInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case err := <-written:
-			fmt.Fprint(a.stderr, "\r\x1b[K")
+			if showing {
+				fmt.Fprint(a.stderr, "\r\x1b[K")
+			}
+			if err != nil && ctx.Err() != nil {
+				return ended(ctx, err)
+			}
 			return err
 		case <-tick.C:
+		}
+		switch {
+		case ctx.Err() != nil:
+			// It may not have begun, or be complete. Either is seen by the next look.
+			_ = watcher.Execute(parent, "__com.github.govmm_dump-cancel", nil, nil)
+		case showing:
 			var s struct {
 				Status           string
 				Completed, Total uint64
 			}
-			if err := watcher.Execute(ctx, "query-dump", nil, &s); err == nil && s.Status == "active" {
+			if err := watcher.Execute(parent, "query-dump", nil, &s); err == nil && s.Status == "active" {
 				fmt.Fprint(a.stderr, "\r"+progressBar(s.Completed, s.Total))
 			}
 		}

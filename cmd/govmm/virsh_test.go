@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -141,6 +142,45 @@ func TestDump(t *testing.T) {
 	oneLine(t, stderr, "/nonexistent/core", "no such file")
 	if got := ok(t, "domstate", "test"); got != "running\n" {
 		t.Errorf("afterwards: %s", got)
+	}
+}
+
+// Interrupted, a dump leaves no file, and the machine goes on.
+func TestDumpInterrupted(t *testing.T) {
+	// Large enough for a dump that is not done before the signal comes.
+	run := prepare(t, "run", machine{cmdline: "test=boot exit=hang", memory: "<memory unit='GiB'>4</memory>"}.write(t)).start()
+	defer run.stop()
+	run.await("done ")
+	dir := t.TempDir()
+	for _, sig := range []syscall.Signal{unix.SIGINT, unix.SIGTERM} {
+		p := prepare(t, "dump", "--compress", "test", filepath.Join(dir, "core")).start()
+		eventually(t, func() bool {
+			left, _ := os.ReadDir(dir)
+			return len(left) > 0
+		}, func() string { return "no dump has begun: " + p.stderr.String() })
+		p.signal(sig)
+		if code := p.wait(); code != exitSignal+int(sig) {
+			t.Errorf("exit code %d", code)
+		}
+		oneLine(t, p.stderr.String(), "stopped by "+unix.SignalName(sig))
+		if left, err := os.ReadDir(dir); len(left) > 0 || err != nil {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+		eventually(t, func() bool { return ok(t, "domstate", "test") == "running\n" }, func() string { return "the machine stays paused" })
+	}
+}
+
+// What an interface moves is counted whatever it is plugged into, and whatever model it is.
+func TestNetStats(t *testing.T) {
+	p := hanging(t, "<interface type='user'><model type='virtio'/></interface><interface type='user'><model type='e1000'/></interface>")
+	defer p.stop()
+	got := ok(t, "domstats", "test")
+	for _, want := range []string{
+		"  net.count=2\n", "  net.0.name=net0\n", "  net.0.rx.bytes=0\n", "  net.0.tx.pkts=0\n", "  net.1.name=net1\n", "  net.1.tx.drop=0\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("domstats lacks %q:\n%s", want, got)
+		}
 	}
 }
 

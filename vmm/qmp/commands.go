@@ -26,6 +26,8 @@ type command struct {
 func commands() []command {
 	return []command{
 		{name: "__com.github.govmm_dumpxml", run: (*Server).dumpXML},
+		{name: "__com.github.govmm_dump-cancel", run: (*Server).dumpCancel},
+		{name: "__com.github.govmm_query-netstats", run: (*Server).queryNetStats},
 		{name: "__com.github.govmm_reboot", run: (*Server).reboot},
 		{name: "__com.github.govmm_resize-console", run: (*Server).resizeConsole},
 		{name: "__com.github.govmm_screen-text", run: (*Server).screenText},
@@ -46,6 +48,7 @@ func commands() []command {
 		{name: "query-dump-guest-memory-capability", run: (*Server).queryDumpCapability},
 		{name: "query-kvm", run: (*Server).queryKVM},
 		{name: "query-name", run: (*Server).queryName},
+		{name: "query-qmp-schema", run: (*Server).querySchema},
 		{name: "query-status", run: (*Server).queryStatus},
 		{name: "query-target", run: (*Server).queryTarget},
 		{name: "query-uuid", run: (*Server).queryUUID},

@@ -97,6 +97,10 @@ func TestCommands(t *testing.T) {
 			`"rd_operations":2,"wr_operations":0,"flush_operations":0,"unmap_operations":0,` +
 			`"failed_rd_operations":0,"failed_wr_operations":1,"failed_flush_operations":0,"failed_unmap_operations":0}}]`, ""},
 
+		{`"__com.github.govmm_dump-cancel"`, `{}`, "cancel dump"},
+		{`"__com.github.govmm_query-netstats"`, `[{"device":"net0","stats":{"rx_bytes":1514,"rx_packets":0,"rx_errs":0,"rx_drop":0,` +
+			`"tx_bytes":0,"tx_packets":3,"tx_errs":0,"tx_drop":1}}]`, ""},
+
 		{`"query-status","arguments":{"x":1,"a":2}`, "parameter 'a' is not known", ""},
 		{`"stop","arguments":{"x":1}`, "parameter 'x' is not known", ""},
 		{`"stop","arguments":[]`, "member 'arguments' is not an object", ""},

@@ -56,6 +56,12 @@ func (s *Server) dumpGuestMemory(ctx context.Context, a *arguments) (any, error)
 	})
 }
 
+// dumpCancel is an extension, as QEMU has no such command: it ends the core dump that is
+// being written, whoever asked for it, and removes its file.
+func (s *Server) dumpCancel(ctx context.Context, a *arguments) (any, error) {
+	return do(a, func() error { return s.machine.CancelDump(ctx) })
+}
+
 // dumpData is a DumpQueryResult (qapi/dump.json).
 type dumpData struct {
 	Status    string `json:"status"`

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 )
 
@@ -66,6 +67,7 @@ type arguments struct {
 	members map[string]json.RawMessage
 	what    string // "parameter"
 	err     error
+	taken   *[]argument // notes what is taken, if it is not nil
 }
 
 // need takes a value that must be there.
@@ -73,11 +75,16 @@ func need[T any](a *arguments, name string) T {
 	if _, ok := a.members[name]; !ok {
 		a.fail("%s '%s' is missing", a.what, name)
 	}
-	return optional[T](a, name)
+	return take[T](a, name, false)
 }
 
 // optional takes a value, the zero one if there is none.
-func optional[T any](a *arguments, name string) (v T) {
+func optional[T any](a *arguments, name string) (v T) { return take[T](a, name, true) }
+
+func take[T any](a *arguments, name string, optional bool) (v T) {
+	if a.taken != nil {
+		*a.taken = append(*a.taken, argument{name, reflect.TypeFor[T](), optional})
+	}
 	raw, ok := a.members[name]
 	if !ok {
 		return v

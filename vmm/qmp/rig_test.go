@@ -172,6 +172,14 @@ func (f *fake) Dump(ctx context.Context, path string, o vmm.DumpOptions) error {
 	return err
 }
 
+func (f *fake) CancelDump(context.Context) error { return f.note("cancel dump") }
+
+func (f *fake) NetStats() []vmm.NetStats {
+	s := vmm.NetStats{Alias: "net0"}
+	s.RxBytes, s.TxPackets, s.TxDrop = 1514, 3, 1
+	return []vmm.NetStats{s}
+}
+
 func (f *fake) DumpStatus() vmm.DumpStatus {
 	return vmm.DumpStatus{State: vmm.DumpActive, Done: 1 << 20, Total: 2 << 20}
 }

@@ -39,8 +39,10 @@ type Machine interface {
 	SetWatchdogAction(action domcfg.WatchdogAction) error
 	SetLink(ctx context.Context, interfaceName string, up bool) error
 	Dump(ctx context.Context, path string, o vmm.DumpOptions) error
+	CancelDump(ctx context.Context) error
 	DumpStatus() vmm.DumpStatus
 	DiskStats() []vmm.DiskStats
+	NetStats() []vmm.NetStats
 	LiveXML(id uint, media map[string]string) (string, error)
 
 	ChangeMedia(ctx context.Context, target, path string, force bool) error
