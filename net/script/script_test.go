@@ -70,6 +70,7 @@ func TestRunErrors(t *testing.T) {
 // the context; so is what a script leaves that succeeds.
 func TestNothingIsLeft(t *testing.T) {
 	cancelled, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	for name, x := range map[string]struct {
 		ctx     context.Context
 		text    string
