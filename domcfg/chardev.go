@@ -145,6 +145,12 @@ func (s *Console) code(c *coder) {
 	s.codeInfo(c)
 }
 
+// The target types of channels that this version has.
+const (
+	ChannelVirtio       = "virtio"
+	ChannelGuestForward = "guestfwd" // an address in the user network
+)
+
 // Channel is an element channel: a private way between host and guest.
 type Channel struct {
 	DeviceInfo

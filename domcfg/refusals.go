@@ -1,6 +1,7 @@
 package domcfg
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -177,7 +178,10 @@ func deviceRefusals() []rule {
 		{path: "devices/console/target@type", value: not("serial", "virtio", "xen"), reason: "this console is " + later + "; serial and virtio are"},
 		{path: "devices/console@type", value: noHostEnd, when: ownConsole, reason: noHostEndReason + later},
 		{path: "devices/channel/target@type", value: is("xen"), reason: xen},
-		{path: "devices/channel/target@type", value: not("virtio", "xen"), reason: "this channel is " + later + "; virtio is"},
+		{path: "devices/channel/target@type", value: is(ChannelGuestForward), when: noUserNetwork,
+			reason: `it is an address in the user network, and there is no <interface type="user">`},
+		{path: "devices/channel/target@address", value: notForwarded,
+			reason: "the user network is 10.0.2.0/24, of which 10.0.2.2, 10.0.2.3 and 10.0.2.15 are the host, the name server and the guest"},
 		{path: "devices/channel@type", value: noHostEnd, reason: noHostEndReason + later},
 		{path: "devices/sound", reason: "sound cards are " + later},
 		{path: "devices/watchdog@model", value: not("i6300esb", "ib700"), reason: "this watchdog is " + later + "; i6300esb and ib700 are"},
@@ -266,6 +270,25 @@ func newerRefusals() []rule {
 // first serial port.
 func ownConsole(d *Domain, n *node) bool {
 	return len(d.Devices.Serials) == 0 || n.index > 1 || n.child("target") != nil && n.child("target").value("type") == "virtio"
+}
+
+// noUserNetwork reports whether a domain has no interface of type user.
+func noUserNetwork(d *Domain, _ *node) bool {
+	return !slices.ContainsFunc(d.Devices.Interfaces, func(i *Interface) bool { return i.Type == InterfaceUser })
+}
+
+// notForwarded reports whether an address in the user network is not free for a channel.
+func notForwarded(address string) bool {
+	a, err := netip.ParseAddr(address)
+	if err != nil || !a.Is4() {
+		return false // not valid at all
+	}
+	b := a.As4()
+	switch b[3] {
+	case 0, 2, 3, 15, 255:
+		return true
+	}
+	return [3]byte(b[:3]) != [3]byte{10, 0, 2}
 }
 
 // unfitEntry reports whether an entry of sysinfo is used and has a text that SMBIOS cannot hold.

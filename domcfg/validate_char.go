@@ -2,7 +2,9 @@ package domcfg
 
 import (
 	"cmp"
+	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -142,13 +144,14 @@ func (v *validator) consoles() {
 
 func (v *validator) channels() {
 	names := make(map[string]*Channel)
+	forwards := make(map[string]*Channel)
 	for _, s := range v.d.Devices.Channels {
 		if s.TargetType != "virtio" || s.Type != CharUnix || s.SourcePath() != "" {
 			v.charBackend(&s.Elem, &s.CharBackend) // a virtio channel's socket may get a path made up
 		}
 		switch s.TargetType {
 		case "guestfwd":
-			v.guestfwd(s)
+			v.guestfwd(s, forwards)
 		case "virtio":
 			name := s.portName()
 			if first := names[name]; first != nil && name != "" {
@@ -170,7 +173,8 @@ func (v *validator) channels() {
 	v.virtioSerialPorts()
 }
 
-func (v *validator) guestfwd(s *Channel) {
+// guestfwd checks an address in the user network; taken are those of the channels before.
+func (v *validator) guestfwd(s *Channel, taken map[string]*Channel) {
 	if s.TargetAddress == "" {
 		v.fail(&s.Elem, "target", "attribute address is missing")
 	} else if a, err := netip.ParseAddr(s.TargetAddress); err != nil || !a.Is4() {
@@ -179,6 +183,12 @@ func (v *validator) guestfwd(s *Channel) {
 	if s.TargetPort == 0 && s.src.child("target").attr("port") == nil {
 		v.fail(&s.Elem, "target", "attribute port is missing")
 	}
+	where := net.JoinHostPort(s.TargetAddress, strconv.Itoa(int(s.TargetPort)))
+	if first := taken[where]; first != nil {
+		v.fail(&s.Elem, "target", "%s is taken by %s", clip(where), first.Path())
+		return
+	}
+	taken[where] = s
 }
 
 func (v *validator) hasSpice() bool {

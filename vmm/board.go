@@ -41,6 +41,7 @@ type board struct {
 	rtc       *timer.RTC
 	pausers   []pauser
 
+	userChannels  userChannels
 	virtioSerials []*console.Device
 
 	pci      *pci.Bus
@@ -102,6 +103,7 @@ func (m *Machine) buildBoard(ctx context.Context) error {
 	for _, build := range []func(context.Context) error{
 		m.addVideo,
 		m.addDisks,
+		m.addGuestForwards,
 		m.addInterfaces,
 		m.addVirtioSerial,
 		m.addBalloon,

@@ -119,7 +119,9 @@ func (m *Machine) openHostEnd(ctx context.Context, i *domcfg.Interface, name str
 	wire := socket.Options{Address: i.Source.Address, Port: i.Source.Port, MTU: int(i.MTU), Log: m.named(name)}
 	switch i.Type {
 	case domcfg.InterfaceUser:
-		return openedNet(user.New(user.Options{Name: name, MTU: int(i.MTU), Forwards: forwards(i), Log: m.named(name)}))
+		return openedNet(user.New(user.Options{
+			Name: name, MTU: int(i.MTU), Forwards: forwards(i), Channels: m.board.userChannels, Log: m.named(name),
+		}))
 	case domcfg.InterfaceMcast:
 		return openedNet(socket.NewMcast(wire))
 	case domcfg.InterfaceServer:

@@ -100,6 +100,9 @@ func (m *Machine) virtioPorts() (map[uint][]virtioPort, error) {
 		}
 	}
 	for i, c := range m.domain.Devices.Channels {
+		if c.TargetType != domcfg.ChannelVirtio {
+			continue
+		}
 		if err := add(fmt.Sprintf("channel%d", i), &c.CharBackend, c.Address, console.Port{Name: c.TargetName}); err != nil {
 			return nil, fmt.Errorf("devices/channel[%d]: %w", i+1, err)
 		}

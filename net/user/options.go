@@ -3,8 +3,8 @@ package user
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
-	"net"
 	"net/netip"
 )
 
@@ -43,8 +43,10 @@ type Options struct {
 	Forwards []Forward
 
 	// Channels are addresses in the network whose connections do not leave this
-	// process: the function makes the other end of each.
-	Channels map[netip.AddrPort]func(context.Context) (net.Conn, error)
+	// process: the function makes the other end of each. Where that has a method
+	// CloseWrite, it is told by that when the guest sends no more, and closed when
+	// both directions have ended; otherwise it is closed when one has.
+	Channels map[netip.AddrPort]func(context.Context) (io.ReadWriteCloser, error)
 
 	// Resolvers are the name servers to ask, in this order. Nil means those of
 	// ResolvConf, which is read again when it has changed.

@@ -81,7 +81,7 @@ func keepAlive(ep tcpip.Endpoint) {
 }
 
 // dial connects to where the guest wants to.
-func (w *world) dial(to netip.AddrPort) (net.Conn, error) {
+func (w *world) dial(to netip.AddrPort) (io.ReadWriteCloser, error) {
 	ctx, cancel := context.WithTimeout(w.ctx, dialTimeout)
 	defer cancel()
 	if open := w.options.Channels[to]; open != nil {
@@ -99,13 +99,13 @@ func (w *world) dial(to netip.AddrPort) (net.Conn, error) {
 
 // join moves data both ways until both directions have ended, and closes both
 // ends. The end of one direction is passed on.
-func (w *world) join(a, b net.Conn) {
+func (w *world) join(a, b io.ReadWriteCloser) {
 	defer w.until(a)()
 	defer w.until(b)()
 	var moved atomic.Uint64
 	var both sync.WaitGroup
 	ended := make(chan struct{}, 2)
-	for _, x := range [][2]net.Conn{{a, b}, {b, a}} {
+	for _, x := range [][2]io.ReadWriteCloser{{a, b}, {b, a}} {
 		both.Go(func() {
 			if w.move(x[1], x[0], &moved) != nil || closeWrite(x[1]) != nil {
 				a.Close()
@@ -155,7 +155,7 @@ func (w *world) move(dst io.Writer, src io.Reader, moved *atomic.Uint64) error {
 }
 
 // closeWrite tells the peer that nothing more comes.
-func closeWrite(c net.Conn) error {
+func closeWrite(c io.Closer) error {
 	if h, ok := c.(interface{ CloseWrite() error }); ok {
 		return h.CloseWrite()
 	}

@@ -211,8 +211,8 @@ func TestForwardTCP(t *testing.T) {
 func TestChannel(t *testing.T) {
 	inside, outside := net.Pipe()
 	where := at("10.0.2.100", 4000)
-	n := newNetwork(t, Options{Channels: map[netip.AddrPort]func(context.Context) (net.Conn, error){
-		where: func(context.Context) (net.Conn, error) { return outside, nil },
+	n := newNetwork(t, Options{Channels: map[netip.AddrPort]func(context.Context) (io.ReadWriteCloser, error){
+		where: func(context.Context) (io.ReadWriteCloser, error) { return outside, nil },
 	}})
 	c, err := newMachine(t, n, 0, true).dial(where)
 	must(t, err)
