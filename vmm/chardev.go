@@ -49,13 +49,15 @@ func (m *Machine) Chardevs() []Chardev {
 	return list
 }
 
-// Console is the machine's first console: what "virsh console" would open. ok
-// is false when it has none.
+// Console is the machine's first console, a serial port or a virtio console: what
+// "virsh console" would open. ok is false when it has none.
 func (m *Machine) Console() (c Chardev, ok bool) {
-	if len(m.board.chardevs) == 0 {
-		return Chardev{}, false
+	for _, c := range m.board.chardevs {
+		if strings.HasPrefix(c.Alias, "serial") || strings.HasPrefix(c.Alias, "console") {
+			return c.Chardev, true
+		}
 	}
-	return m.board.chardevs[0].Chardev, true
+	return Chardev{}, false
 }
 
 // openChardev opens the host end that the XML asks for, and adds it to the board.
