@@ -96,8 +96,9 @@ func diskRefusals() []rule {
 		{path: "devices/disk/source@startupPolicy", value: is("optional"), when: func(_ *Domain, n *node) bool { return !is("cdrom", "floppy")(n.parent.value("device")) },
 			reason: "leaving out a disk whose image is not there is " + later + "; leaving a CD-ROM or floppy drive empty is"},
 		{path: "devices/disk/driver@name", value: not("qemu"), reason: "this driver is " + later + "; qemu is"},
-		{path: "devices/disk/driver@type", value: not("raw"), when: func(_ *Domain, n *node) bool { return n.parent.value("type") != "dir" },
-			reason: "this image format is " + later + "; raw is"},
+		{path: "devices/disk/driver@type", value: not("raw", "qed"), when: func(_ *Domain, n *node) bool { return n.parent.value("type") != "dir" },
+			reason: "this image format is " + later + "; raw and qed are"},
+		{path: "devices/disk/shareable", when: writableImage, reason: "an image in a format cannot be written by two machines; a raw one can, and with <readonly/> any"},
 		{path: "devices/disk/driver@type", value: not("fat"), when: func(_ *Domain, n *node) bool { return n.parent.value("type") == "dir" },
 			reason: "a folder becomes a disk with FAT: its type is fat"},
 		{path: "devices/disk/driver@cache", value: is("directsync", "unsafe"), reason: "this cache mode is " + later + "; none, writethrough and writeback are"},
@@ -111,12 +112,30 @@ func diskRefusals() []rule {
 func encryptionRefusals() (rules []rule) {
 	for _, path := range []string{"devices/disk/encryption", "devices/disk/source/encryption"} {
 		rules = append(rules,
+			rule{path: path, when: imageInFormat, reason: "a QED image cannot be encrypted; a raw one can"},
 			rule{path: path, when: notOneSecret, reason: "it needs one <secret> with the uuid of the passphrase"},
 			rule{path: path + "@format", value: not("luks", "luks2", "luks-any"),
 				reason: "this encryption is not in this version of govmm; luks, luks2 and luks-any are"},
 		)
 	}
 	return rules
+}
+
+// writableImage is about an element within a disk: whether that is an image in a format, which the
+// guest can write.
+func writableImage(_ *Domain, n *node) bool {
+	driver := n.parent.child("driver")
+	return driver != nil && driver.value("type") == "qed" && n.parent.child("readonly") == nil && n.parent.value("device") != "cdrom"
+}
+
+// imageInFormat is about an element encryption in a disk or in its source.
+func imageInFormat(_ *Domain, n *node) bool {
+	disk := n.parent
+	if disk.name == "source" {
+		disk = disk.parent
+	}
+	driver := disk.child("driver")
+	return driver != nil && driver.value("type") == "qed"
 }
 
 // notOneSecret is about an element encryption.

@@ -247,6 +247,8 @@ func TestRefusals(t *testing.T) {
 		{withDevices("<disk type='nvme'><source/><target dev='vda'/></disk>"), `5:16: devices/disk: type="nvme": this kind of disk`},
 		{withDevices("<disk><driver name='vbd'/><source file='/a'/><target dev='vda'/></disk>"), `5:24: devices/disk/driver: name="vbd": this driver`},
 		{withDevices("<disk><driver type='qcow2'/><source file='/a'/><target dev='vda'/></disk>"), `5:24: devices/disk/driver: type="qcow2": this image format`},
+		{withDevices("<disk><driver type='qed'/><source file='/a'/><target dev='vda'/><shareable/></disk>"), `5:74: devices/disk/shareable: an image in a format`},
+		{withDevices("<disk><driver type='qed'/><source file='/a'/><target dev='vda'/><encryption format='luks'><secret type='passphrase' uuid='0a81f5b2-8403-7b23-c8d6-21ccc2f80d6f'/></encryption></disk>"), `5:74: devices/disk/encryption: a QED image cannot`},
 		{withDevices("<disk><driver cache='unsafe'/><source file='/a'/><target dev='vda'/></disk>"), `5:24: devices/disk/driver: cache="unsafe": this cache mode`},
 		{withDevices("<disk><driver cache='directsync'/><source file='/a'/><target dev='vda'/></disk>"), `5:24: devices/disk/driver: cache="directsync": this cache mode`},
 		{withDevices("<disk><driver iothread='1'/><source file='/a'/><target dev='vda'/></disk>"), `5:24: devices/disk/driver: iothread="1": newer than`},

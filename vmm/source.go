@@ -21,7 +21,8 @@ func (m *Machine) openImage(ctx context.Context, d *domcfg.Disk) (block.Backend,
 	}
 	o.Log = m.named(d.Target.Dev)
 	encryption := d.Encrypted()
-	if encryption == nil && (d.Type == domcfg.DiskFile || d.Type == domcfg.DiskBlock) {
+	format := driverOf(d).Type
+	if encryption == nil && !isFormat(format) && (d.Type == domcfg.DiskFile || d.Type == domcfg.DiskBlock) {
 		return block.Open(ctx, o)
 	}
 	layer, name, err := m.openSource(ctx, d, o)
@@ -34,6 +35,13 @@ func (m *Machine) openImage(ctx context.Context, d *domcfg.Disk) (block.Backend,
 			return nil, errors.Join(fmt.Errorf("%s: encryption: %w", name, err), layer.Close())
 		}
 		layer = decrypted
+	}
+	if isFormat(format) {
+		image, err := openFormat(ctx, layer, d, o)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", name, err), layer.Close())
+		}
+		layer = image
 	}
 	return block.NewDisk(layer, block.DiskOptions{Name: name, WriteThrough: o.Cache == block.CacheWritethrough}), nil
 }
