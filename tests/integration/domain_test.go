@@ -11,16 +11,17 @@ import (
 // domain is what tests vary of a domain file. Zero values are those of the
 // comments.
 type domain struct {
-	memory   string // as <memory>; 256 MiB
-	vcpus    int    // 1
-	kernel   string // the cloud kernel
-	initrd   string // cloudTest
-	cmdline  string // words behind "console=ttyS0"
-	noACPI   bool
-	onReboot string // restart
-	onCrash  string // destroy
-	devices  string // a serial port of type stdio
-	balloon  string // none
+	memory     string // as <memory>; 256 MiB
+	vcpus      int    // 1
+	kernel     string // the cloud kernel
+	initrd     string // cloudTest
+	cmdline    string // words behind "console=ttyS0"
+	noACPI     bool
+	onPoweroff string // destroy
+	onReboot   string // restart
+	onCrash    string // destroy
+	devices    string // a serial port of type stdio
+	balloon    string // none
 }
 
 // xml is the domain file.
@@ -44,6 +45,7 @@ func (d domain) xml(t *testing.T) string {
     <cmdline>console=ttyS0 %s</cmdline>
   </os>
   %s
+  <on_poweroff>%s</on_poweroff>
   <on_reboot>%s</on_reboot>
   <on_crash>%s</on_crash>
   <devices>
@@ -58,6 +60,7 @@ func (d domain) xml(t *testing.T) string {
 		asset(cmp.Or(d.initrd, cloudTest)),
 		d.cmdline,
 		features,
+		cmp.Or(d.onPoweroff, "destroy"),
 		cmp.Or(d.onReboot, "restart"),
 		cmp.Or(d.onCrash, "destroy"),
 		cmp.Or(d.devices, "<serial type='stdio'/>"),
