@@ -72,9 +72,16 @@ func runsStockKernels(ctx context.Context) error {
 // maxDeaths is how many test hosts may die under a run.
 const maxDeaths = 5
 
+// silence is how long a test host may say nothing of its tests, each of which has
+// shorter limits of its own: then it stands still itself, and is ended.
+const silence = 5 * time.Minute
+
+var errSilent = fmt.Errorf("the test host has said nothing for %v", silence)
+
 // runInside runs this program, with the arguments it got, on a test host. When the
-// host dies, the test that it was at has failed, and another host goes on with
-// those that are left; that needs the verbose output, which tells of each test.
+// host dies or stands still, the test that it was at has failed, and another host
+// goes on with those that are left; that needs the verbose output, which tells of
+// each test.
 func runInside(ctx context.Context) (int, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -91,14 +98,33 @@ func runInside(ctx context.Context) (int, error) {
 	skip := flag.Lookup("test.skip").Value.String()
 	worst := 0
 	for deaths := 1; ; deaths++ {
-		exit, err := host.Run(ctx, o, args...)
+		exit, err := runTalking(ctx, seen, o, args)
 		worst = max(worst, exit)
 		var died *host.DiedError
-		if !errors.As(err, &died) || errors.Is(err, host.ErrTimeout) || !testing.Verbose() || deaths > maxDeaths {
+		gone := errors.As(err, &died) && !errors.Is(err, host.ErrTimeout) || errors.Is(err, errSilent)
+		if !gone || !testing.Verbose() || deaths > maxDeaths {
 			return worst, err
 		}
 		seen.fail()
 		fmt.Fprintf(os.Stderr, "integration: %v\nintegration: another test host goes on\n", err)
 		args = append(args[:1+len(os.Args[1:])], "-test.skip="+seen.skip(skip))
 	}
+}
+
+// runTalking is host.Run for a host that has to say something now and then, if the
+// output is verbose.
+func runTalking(ctx context.Context, seen *progress, o host.Options, args []string) (int, error) {
+	if !testing.Verbose() {
+		return host.Run(ctx, o, args...)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watch := time.AfterFunc(silence, func() { cancel(errSilent) })
+	defer watch.Stop()
+	seen.heard = func() { watch.Reset(silence) }
+	exit, err := host.Run(ctx, o, args...)
+	if cause := context.Cause(ctx); errors.Is(cause, errSilent) {
+		return max(exit, 1), cause
+	}
+	return exit, err
 }

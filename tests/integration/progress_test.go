@@ -13,6 +13,7 @@ import (
 // begun and which have ended.
 type progress struct {
 	out     io.Writer
+	heard   func() // called with each Write, if it is not nil
 	line    []byte // so far
 	running string // the test that has begun last and has not ended
 	ended   []string
@@ -20,6 +21,9 @@ type progress struct {
 }
 
 func (p *progress) Write(text []byte) (int, error) {
+	if p.heard != nil {
+		p.heard()
+	}
 	for rest := text; len(rest) > 0; {
 		line, after, found := bytes.Cut(rest, []byte("\n"))
 		p.line = append(p.line, line...)
