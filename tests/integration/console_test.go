@@ -24,7 +24,7 @@ func TestPty(t *testing.T) {
 		cmdline: "quiet",
 		devices: "<serial type='pty'/><serial type='file'><source path='" + file + "'/></serial>",
 	}, "--console=none")
-	path := c.said(`serial port on a pseudo-terminal.* path=(/dev/pts/\d+)`)[1]
+	path := c.said(`clients can connect.* path=(/dev/pts/\d+)`)[1]
 	pty, err := os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY, 0)
 	must(t, err)
 	defer pty.Close()
