@@ -97,7 +97,7 @@ func (d *Raw) bounceRead(r *Request) error {
 		if err := d.fill(b, 0, int(w.to-w.from), w.from); err != nil {
 			return err
 		}
-		scatter(r.Vec, r.moved, b.mem[w.pos-w.from:w.end-w.from])
+		Scatter(r.Vec, r.moved, b.mem[w.pos-w.from:w.end-w.from])
 		r.moved += w.end - w.pos
 	}
 	return nil
@@ -124,7 +124,7 @@ func (d *Raw) bounceWrite(r *Request) error {
 				return err
 			}
 		}
-		gather(b.mem[w.pos-w.from:w.end-w.from], r.Vec, r.moved)
+		Gather(b.mem[w.pos-w.from:w.end-w.from], r.Vec, r.moved)
 		if err := d.drainBuffer(b, n, w.from); err != nil {
 			return err
 		}
@@ -170,34 +170,4 @@ func (d *Raw) drainBuffer(b *buffer, n int, offset int64) error {
 		offset += wrote
 	}
 	return nil
-}
-
-// scatter copies p into vec from byte skip of vec on.
-func scatter(vec [][]byte, skip int64, p []byte) {
-	for _, b := range vec {
-		if skip >= int64(len(b)) {
-			skip -= int64(len(b))
-			continue
-		}
-		p = p[copy(b[skip:], p):]
-		skip = 0
-		if len(p) == 0 {
-			return
-		}
-	}
-}
-
-// gather fills p from byte skip of vec on.
-func gather(p []byte, vec [][]byte, skip int64) {
-	for _, b := range vec {
-		if skip >= int64(len(b)) {
-			skip -= int64(len(b))
-			continue
-		}
-		p = p[copy(p, b[skip:]):]
-		skip = 0
-		if len(p) == 0 {
-			return
-		}
-	}
 }

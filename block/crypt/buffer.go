@@ -70,33 +70,3 @@ func (l *Layer) window(pos, end int64) window {
 	w.end = min(w.to, end)
 	return w
 }
-
-// scatter copies p into vec from byte skip of vec on.
-func scatter(vec [][]byte, skip int64, p []byte) {
-	for _, b := range vec {
-		if skip >= int64(len(b)) {
-			skip -= int64(len(b))
-			continue
-		}
-		p = p[copy(b[skip:], p):]
-		skip = 0
-		if len(p) == 0 {
-			return
-		}
-	}
-}
-
-// gather fills p from byte skip of vec on.
-func gather(p []byte, vec [][]byte, skip int64) {
-	for _, b := range vec {
-		if skip >= int64(len(b)) {
-			skip -= int64(len(b))
-			continue
-		}
-		p = p[copy(p, b[skip:]):]
-		skip = 0
-		if len(p) == 0 {
-			return
-		}
-	}
-}

@@ -143,7 +143,7 @@ func (l *Layer) readParts(vec [][]byte, offset, n int64) error {
 		if err := l.load(b.mem[:w.to-w.from], b, w.from); err != nil {
 			return err
 		}
-		scatter(vec, moved, b.mem[w.pos-w.from:w.end-w.from])
+		block.Scatter(vec, moved, b.mem[w.pos-w.from:w.end-w.from])
 		moved += w.end - w.pos
 	}
 	return nil
@@ -177,7 +177,7 @@ func (l *Layer) WriteVec(vec [][]byte, offset int64) error {
 			if err := l.loadEdges(p, b, w); err != nil {
 				return err
 			}
-			gather(p[w.pos-w.from:w.end-w.from], vec, moved)
+			block.Gather(p[w.pos-w.from:w.end-w.from], vec, moved)
 			l.encrypt(b.one(p), w)
 		}
 		if err := l.below.WriteVec(b.one(p), l.offset+w.from); err != nil {
