@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/govmm/govmm/net/internal/linkstate"
 )
 
 var (
@@ -22,7 +24,7 @@ type endpoint struct {
 	log    *slog.Logger
 	header atomic.Int32
 	queues []*fileQueue
-	link   link
+	link   linkstate.Link
 	err    atomic.Pointer[error] // why it has ended
 
 	config    sync.Mutex // held while queues are enabled and disabled
@@ -67,7 +69,7 @@ func (e *endpoint) fail(why error) error {
 	}
 	e.log.Error("network interface lost", "interface", e.name, "error", why)
 	e.wake()
-	e.link.set(false)
+	e.link.Set(false)
 	return err
 }
 
@@ -82,7 +84,7 @@ func (e *endpoint) close(release func() error) error {
 	e.closeOnce.Do(func() {
 		closed := ErrClosed
 		e.err.Store(&closed)
-		e.link.close()
+		e.link.Close()
 		e.wake()
 		var errs []error
 		for _, q := range e.queues {
@@ -105,10 +107,10 @@ func (e *endpoint) Queues() int { return len(e.queues) }
 func (e *endpoint) Queue(i int) Queue { return e.queues[i] }
 
 // Link implements Backend.
-func (e *endpoint) Link() bool { return e.link.get() }
+func (e *endpoint) Link() bool { return e.link.Get() }
 
 // OnLink implements Backend.
-func (e *endpoint) OnLink(f func(up bool)) { e.link.listen(f) }
+func (e *endpoint) OnLink(f func(up bool)) { e.link.Listen(f) }
 
 // enable marks the first n queues, after turn has switched each that changes.
 func (e *endpoint) enable(n int, turn func(q *fileQueue, on bool) error) error {
@@ -158,49 +160,4 @@ func (e *endpoint) stats() Stats {
 		q.addTo(&s)
 	}
 	return s
-}
-
-// link is the state of a link and who wants to know of its changes.
-type link struct {
-	calling sync.Mutex // held around calls, so that they come in order
-	mu      sync.Mutex
-	up      bool
-	closed  bool
-	f       func(up bool)
-}
-
-func (l *link) get() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.up
-}
-
-func (l *link) listen(f func(up bool)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.closed {
-		l.f = f
-	}
-}
-
-func (l *link) set(up bool) {
-	l.calling.Lock()
-	defer l.calling.Unlock()
-	l.mu.Lock()
-	changed := l.up != up && !l.closed
-	if changed {
-		l.up = up
-	}
-	f := l.f
-	l.mu.Unlock()
-	if changed && f != nil {
-		f(up)
-	}
-}
-
-// close takes the link down without telling anybody.
-func (l *link) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.up, l.closed, l.f = false, true, nil
 }

@@ -58,7 +58,7 @@ func NewPair(o PairOptions) (a, b *Pair, err error) {
 	}
 	for _, e := range []*endpoint{a.endpoint, b.endpoint} {
 		e.queues[0].enabled.Store(true)
-		e.link.up = true
+		e.link.Set(true)
 	}
 	return a, b, nil
 }
@@ -103,7 +103,7 @@ func (p *Pair) SetLink(up bool) error {
 	if err := p.state(); err != nil {
 		return err
 	}
-	p.other.link.set(up && p.other.state() == nil)
+	p.other.link.Set(up && p.other.state() == nil)
 	return nil
 }
 

@@ -153,7 +153,7 @@ func (t *Tap) open(o TapOptions) error {
 	if err := t.configure(o, l); err != nil {
 		return err
 	}
-	t.link.up = true
+	t.link.Set(true)
 	t.queues[0].enabled.Store(true)
 	if err := t.watch.start(t.index, t.refresh, t.linkChanged); err != nil {
 		return fmt.Errorf("watch the interface: %w", err)
@@ -322,7 +322,7 @@ func (t *Tap) bridge(name string) (*netlink.Bridge, error) {
 func (t *Tap) linkChanged(e linkEvent) {
 	switch {
 	case !e.gone:
-		t.link.set(e.up && t.state() == nil)
+		t.link.Set(e.up && t.state() == nil)
 	case t.queues[0].ioctl(func(fd int) error {
 		if tunAttached(fd) {
 			return nil // moved to another network namespace
@@ -337,7 +337,7 @@ func (t *Tap) linkChanged(e linkEvent) {
 func (t *Tap) refresh() linkEvent {
 	l, err := t.handle.LinkByIndex(t.index)
 	if err != nil {
-		return linkEvent{up: t.link.get(), gone: isNotFound(err)}
+		return linkEvent{up: t.link.Get(), gone: isNotFound(err)}
 	}
 	return linkEvent{up: l.Attrs().RawFlags&unix.IFF_UP != 0}
 }

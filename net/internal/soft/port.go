@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	hostnet "github.com/govmm/govmm/net"
+	"github.com/govmm/govmm/net/internal/linkstate"
 )
 
 // ErrLost is a Wire's answer that it cannot take a frame, which is lost.
@@ -54,7 +55,7 @@ type Port struct {
 	configured func(hostnet.Offload)
 	wire       Wire
 	header     atomic.Int32
-	link       link
+	link       linkstate.Link
 	unplugged  atomic.Bool // by SetLink
 	closed     atomic.Bool
 	closeOnce  sync.Once
@@ -102,7 +103,7 @@ func (p *Port) Attach(w Wire) { p.wire = w }
 func (p *Port) Log() *slog.Logger { return p.log }
 
 // SetCarrier sets the link's state, which at first is down.
-func (p *Port) SetCarrier(up bool) { p.link.set(up) }
+func (p *Port) SetCarrier(up bool) { p.link.Set(up) }
 
 // Plugged reports whether the machine is connected. While it is not, the wire
 // drops what comes for it.
@@ -177,10 +178,10 @@ func (p *Port) SetOffloads(o hostnet.Offload) error {
 func (p *Port) MTU() int { return p.mtu }
 
 // Link implements net.Backend.
-func (p *Port) Link() bool { return p.link.get() }
+func (p *Port) Link() bool { return p.link.Get() }
 
 // OnLink implements net.Backend.
-func (p *Port) OnLink(f func(up bool)) { p.link.listen(f) }
+func (p *Port) OnLink(f func(up bool)) { p.link.Listen(f) }
 
 // SetLink implements net.Backend.
 func (p *Port) SetLink(up bool) error {
@@ -205,7 +206,7 @@ func (p *Port) Stats() hostnet.Stats {
 func (p *Port) Close() error {
 	p.closeOnce.Do(func() {
 		p.closed.Store(true)
-		p.link.close()
+		p.link.Close()
 		p.events.set(woken)
 		if p.wire != nil {
 			if err := p.wire.Close(); err != nil {
