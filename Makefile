@@ -64,7 +64,7 @@ check: deps vet allocs
 # Stock kernels, in the test host where this host's KVM cannot run them. A test that
 # fails runs again, up to twice, and the summary says so.
 integration: deps
-	$(GO) tool gotestsum --format pkgname-and-test-fails --rerun-fails=2 --rerun-fails-run-root-test --packages=./tests/integration -- -timeout 60m
+	$(GO) tool gotestsum --format testname --rerun-fails=2 --rerun-fails-run-root-test --packages=./tests/integration -- -timeout 60m
 
 # One package at a time: some tests watch a clock, and two cores are few.
 test: deps vet allocs

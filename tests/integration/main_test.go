@@ -101,7 +101,7 @@ func runInside(ctx context.Context) (int, error) {
 		exit, err := runTalking(ctx, seen, o, args)
 		worst = max(worst, exit)
 		var died *host.DiedError
-		gone := errors.As(err, &died) && !errors.Is(err, host.ErrTimeout) || errors.Is(err, errSilent)
+		gone := errors.As(err, &died) && !errors.Is(err, host.ErrTimeout)
 		if !gone || !testing.Verbose() || deaths > maxDeaths {
 			return worst, err
 		}
@@ -122,9 +122,5 @@ func runTalking(ctx context.Context, seen *progress, o host.Options, args []stri
 	watch := time.AfterFunc(silence, func() { cancel(errSilent) })
 	defer watch.Stop()
 	seen.heard = func() { watch.Reset(silence) }
-	exit, err := host.Run(ctx, o, args...)
-	if cause := context.Cause(ctx); errors.Is(cause, errSilent) {
-		return max(exit, 1), cause
-	}
-	return exit, err
+	return host.Run(ctx, o, args...)
 }

@@ -2,7 +2,7 @@
 // KVM, whatever this machine's own /dev/kvm is like, or if it has none.
 //
 // The machine is a QEMU guest, emulated by TCG unless told otherwise, whose
-// processor has SVM with nested paging and whose kernel is Debian's. Its root
+// processor has SVM, with nested paging if asked for, and whose kernel is Debian's. Its root
 // is this machine's root over 9p, read-only, below a tmpfs overlay: all that
 // is installed or built here can run there, and nothing it writes survives,
 // except below /out, a writable share. The command is root and finds:
@@ -89,6 +89,10 @@ type DiedError struct {
 	Reason  error
 	Console string // the end of the machine's console
 	QEMU    string // what QEMU said
+
+	// Processors tells where the processors were when the context's cause, other
+	// than context.Canceled, ended the machine.
+	Processors string
 }
 
 func (e *DiedError) Error() string {
@@ -99,6 +103,9 @@ func (e *DiedError) Error() string {
 	}
 	if e.QEMU != "" {
 		fmt.Fprintf(&b, "\n--- %s said:\n%s", qemu, e.QEMU)
+	}
+	if e.Processors != "" {
+		fmt.Fprintf(&b, "\n--- its processors:\n%s", e.Processors)
 	}
 	return b.String()
 }

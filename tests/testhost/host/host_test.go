@@ -232,6 +232,10 @@ func TestRunTimeout(t *testing.T) {
 	if exit != ExitTimeout || !errors.Is(err, ErrTimeout) {
 		t.Errorf("Run = %d, %v", exit, err)
 	}
+	var died *DiedError
+	if !errors.As(err, &died) || strings.Count(died.Processors, " | at ") != samples {
+		t.Errorf("where the two processors were: %v", err)
+	}
 }
 
 func TestRunCancelled(t *testing.T) {

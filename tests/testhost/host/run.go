@@ -93,11 +93,17 @@ func (o *Options) run(ctx context.Context, p paths, out string, request wire.Req
 	}
 	defer console.Close()
 	defer consoleEnd.Close()
+	monitor, monitorEnd, err := socketPair("monitor")
+	if err != nil {
+		return ExitDied, fmt.Errorf("testhost: %w", err)
+	}
+	defer monitor.Close()
+	defer monitorEnd.Close()
 
 	said := &tail{limit: 4 << 10}
 	cmd := exec.Command(qemu, o.arguments(p, out)...)
 	cmd.Stdout, cmd.Stderr = said, said
-	cmd.ExtraFiles = []*os.File{linkEnd, consoleEnd} // 3 and 4 in arguments
+	cmd.ExtraFiles = []*os.File{linkEnd, consoleEnd, monitorEnd} // 3 to 5 in arguments
 	// Its own process group: a Ctrl-C at our terminal is ours to act on.
 	// And QEMU must not outlive us, whatever kills us.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -108,7 +114,15 @@ func (o *Options) run(ctx context.Context, p paths, out string, request wire.Req
 	}
 	linkEnd.Close()
 	consoleEnd.Close()
-	stop := context.AfterFunc(ctx, func() { cmd.Process.Kill() })
+	monitorEnd.Close()
+	found := make(chan string, 1)
+	stop := context.AfterFunc(ctx, func() {
+		if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+			found <- autopsy(monitor)
+		}
+		close(found)
+		cmd.Process.Kill()
+	})
 	defer stop()
 
 	consoleTail := &tail{limit: 4 << 10, also: o.Console}
@@ -125,12 +139,19 @@ func (o *Options) run(ctx context.Context, p paths, out string, request wire.Req
 		return status.Exit, nil
 	}
 
+	cause := context.Cause(ctx)
+	if errors.Is(cause, context.Canceled) {
+		return ExitDied, fmt.Errorf("testhost: %w", cause)
+	}
 	exit, died := ExitDied, &DiedError{Console: consoleTail.String(), QEMU: said.useful()}
+	if cause != nil {
+		died.Processors = <-found
+	}
 	switch {
-	case errors.Is(context.Cause(ctx), ErrTimeout):
+	case errors.Is(cause, ErrTimeout):
 		exit, died.Reason = ExitTimeout, fmt.Errorf("%w, %v", ErrTimeout, o.Timeout)
-	case ctx.Err() != nil:
-		return ExitDied, fmt.Errorf("testhost: %w", context.Cause(ctx))
+	case cause != nil:
+		died.Reason = cause
 	case status.Error != "":
 		died.Reason = fmt.Errorf("the machine could not run the command: %s", status.Error)
 	case closed(talkErr):
@@ -256,6 +277,7 @@ func (o *Options) arguments(p paths, out string) []string {
 		"-device", "virtio-serial-pci",
 		"-chardev", "socket,id=link,fd=3", "-device", "virtserialport,chardev=link,name=testhost",
 		"-chardev", "socket,id=console,fd=4", "-serial", "chardev:console",
+		"-chardev", "socket,id=monitor,fd=5", "-mon", "chardev=monitor,mode=control",
 	}
 	if o.Icount != "" {
 		args = append(args, "-icount", "shift="+o.Icount+",sleep=off")
