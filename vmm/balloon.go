@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"time"
 
@@ -64,6 +65,24 @@ func (m *Machine) Memory() uint64 {
 		return ramSize(m.domain)
 	}
 	return m.board.balloon.Actual()
+}
+
+// MemoryStats is how the guest uses its memory, as its balloon driver says: amounts in
+// bytes, and numbers of events. A guest gives those that it knows.
+type MemoryStats map[balloon.Tag]uint64
+
+// MemoryStats asks the guest how it uses its memory, and waits for its answer or for ctx.
+// The error is ErrNoBalloon, or that no driver in the guest gives statistics, or the cause
+// of ctx.
+func (m *Machine) MemoryStats(ctx context.Context) (MemoryStats, error) {
+	if m.board.balloon == nil {
+		return nil, ErrNoBalloon
+	}
+	s, err := m.board.balloon.Stats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return maps.Collect(s.All()), nil
 }
 
 // addEntropy adds the entropy devices.

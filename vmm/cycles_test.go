@@ -1,8 +1,11 @@
 package vmm_test
 
 import (
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/govmm/govmm/tests/guest"
@@ -30,8 +33,39 @@ func everything(t testing.TB, dir string) string {
 	return `<disk type='file'><source file='` + disk + `'/><target dev='vda' bus='virtio'/></disk>
 <disk type='file' device='cdrom'><target dev='hdc' bus='ide'/></disk>
 <serial type='pty'/><channel type='pty'><target type='virtio' name='org.test.0'/></channel>
+<disk type='file' device='floppy'><target dev='fda' bus='fdc'/></disk>
 <video><model type='vga'/></video><watchdog model='i6300esb'/><memballoon model='virtio'/>
-<rng model='virtio'><backend model='random'/></rng>`
+<rng model='virtio'><backend model='random'/></rng>` + taps(2)
+}
+
+// tapPrefix is how the names of this process's taps begin.
+func tapPrefix() string { return fmt.Sprintf("cy%d", os.Getpid()%1_000_000) }
+
+// taps are network interfaces on taps, for a user who can make them.
+func taps(n int) (xml string) {
+	if os.Geteuid() != 0 {
+		return ""
+	}
+	for i := range n {
+		xml += fmt.Sprintf(`<interface type='ethernet'><script path=''/><target dev='%s%d'/><model type='virtio'/><driver name='qemu'/></interface>`,
+			tapPrefix(), i)
+	}
+	return xml
+}
+
+// tapsLeft are the taps that there are.
+func tapsLeft(t testing.TB) (names []string) {
+	t.Helper()
+	list, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range list {
+		if strings.HasPrefix(i.Name, tapPrefix()) {
+			names = append(names, i.Name)
+		}
+	}
+	return names
 }
 
 // Two hundred times a machine is built, run to its end and closed, each time in one of
@@ -81,5 +115,8 @@ func TestCycles(t *testing.T) {
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) != 1 {
 		t.Errorf("files %v, %v", left, err)
+	}
+	if left := tapsLeft(t); len(left) > 0 {
+		t.Errorf("taps %v", left)
 	}
 }

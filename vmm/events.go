@@ -52,8 +52,8 @@ const (
 	// EventBalloon: the guest gave memory back, or took some. Memory is what it
 	// has now.
 	EventBalloon
-	// EventTray: the tray of a drive, Device, was opened (Open) or closed with
-	// something else in it, by the guest or by ChangeMedia.
+	// EventTray: the tray of a drive, Device, was opened (Open) or closed, by the guest,
+	// OpenTray or CloseTray, or by ChangeMedia with something else in it.
 	EventTray
 	// EventWatchdog: the guest did not answer its watchdog. Action is what follows.
 	EventWatchdog

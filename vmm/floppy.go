@@ -88,3 +88,4 @@ type floppyDrive struct {
 func (f *floppyDrive) fits(b block.Backend) error   { return f.fdc.Fits(f.unit, b.Size()) }
 func (f *floppyDrive) insert(b block.Backend) error { return f.fdc.Insert(f.unit, b) }
 func (f *floppyDrive) eject(bool) error             { return f.fdc.Eject(f.unit) }
+func (f *floppyDrive) tray() tray                   { return nil }

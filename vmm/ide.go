@@ -101,3 +101,4 @@ type cdromDrive struct{ *ide.CDROM }
 func (c *cdromDrive) fits(b block.Backend) error   { return ide.CheckMedium(b.Size()) }
 func (c *cdromDrive) insert(b block.Backend) error { return c.Insert(b) }
 func (c *cdromDrive) eject(force bool) error       { return c.Eject(force) }
+func (c *cdromDrive) tray() tray                   { return c.CDROM }

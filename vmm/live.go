@@ -79,6 +79,7 @@ func backendOf(d *domcfg.Domain, alias string) *domcfg.CharBackend {
 // drives do not count.
 type DiskStats struct {
 	Target                      string // vda
+	Size                        int64  // of a hard disk, in bytes; 0 for a drive
 	Read, Write, Flush, Discard blk.OpStats
 }
 
@@ -86,13 +87,17 @@ type DiskStats struct {
 func (m *Machine) DiskStats() []DiskStats {
 	var list []DiskStats
 	for _, d := range m.board.disks {
+		var size int64
+		if d.drive == nil { // its medium stays
+			size = d.medium.Size()
+		}
 		switch d.config.Bus() {
 		case domcfg.BusVirtio:
 			s := d.device.Stats()
-			list = append(list, DiskStats{d.name, s.Read, s.Write, s.Flush, s.Discard})
+			list = append(list, DiskStats{d.name, size, s.Read, s.Write, s.Flush, s.Discard})
 		case domcfg.BusIDE:
 			s := m.board.ide.Stats(d.channel, d.unit)
-			list = append(list, DiskStats{d.name, blk.OpStats(s.Read), blk.OpStats(s.Write), blk.OpStats(s.Flush), blk.OpStats(s.Discard)})
+			list = append(list, DiskStats{d.name, size, blk.OpStats(s.Read), blk.OpStats(s.Write), blk.OpStats(s.Flush), blk.OpStats(s.Discard)})
 		}
 	}
 	return list

@@ -18,6 +18,18 @@ type drive interface {
 	// eject takes the medium out, if there is one, also if the guest has locked
 	// the drive when force is set. The medium is not used any more then.
 	eject(force bool) error
+	// tray is nil for a drive that has none: its medium is put in and taken out as it
+	// is.
+	tray() tray
+}
+
+// tray is that of a CD-ROM drive. It moves with what is in it.
+type tray interface {
+	OpenTray(force bool) error
+	CloseTray()
+	// Place and Remove change what is in it while it is open.
+	Place(b block.Backend) error
+	Remove() error
 }
 
 // openMedium opens what is in a drive, or a hard disk. It is nil for an empty
@@ -74,25 +86,16 @@ func (m *Machine) ChangeMedia(ctx context.Context, target, path string, force bo
 }
 
 func (m *Machine) changeMedia(ctx context.Context, target, path string, force bool) error {
-	d, err := m.disk(target)
+	d, err := m.removable(target)
 	if err != nil {
 		return err
-	}
-	if d.drive == nil {
-		return errors.New("it is a hard disk: only CD-ROM and floppy drives have media that can be changed")
 	}
 	var next block.Backend
 	if path != "" {
 		// The new one is opened and looked at first, so that one that is no good
 		// changes nothing.
-		config := *d.config
-		config.Type, config.Source = domcfg.DiskFile, &domcfg.DiskSource{File: path}
-		config.Target.Tray = ""
-		if next, err = m.openImage(ctx, &config); err != nil {
+		if next, err = m.openNext(ctx, d, path); err != nil {
 			return err
-		}
-		if err := d.drive.fits(next); err != nil {
-			return errors.Join(fmt.Errorf("%s: %w", path, err), next.Close())
 		}
 	}
 	if err := d.drive.eject(force); err != nil {
@@ -113,6 +116,30 @@ func (m *Machine) changeMedia(ctx context.Context, target, path string, force bo
 	d.medium = next
 	m.events.publish(Event{Kind: EventTray, Device: target})
 	return nil
+}
+
+// removable finds a drive whose medium can be changed.
+func (m *Machine) removable(target string) (*disk, error) {
+	d, err := m.disk(target)
+	if err == nil && d.drive == nil {
+		err = errors.New("it is a hard disk: only CD-ROM and floppy drives have media that can be changed")
+	}
+	return d, err
+}
+
+// openNext opens the image at path for a drive that takes it.
+func (m *Machine) openNext(ctx context.Context, d *disk, path string) (block.Backend, error) {
+	config := *d.config
+	config.Type, config.Source = domcfg.DiskFile, &domcfg.DiskSource{File: path}
+	config.Target.Tray = ""
+	next, err := m.openImage(ctx, &config)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.drive.fits(next); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), next.Close())
+	}
+	return next, nil
 }
 
 func closeBackend(b block.Backend) error {

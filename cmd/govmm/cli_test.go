@@ -82,6 +82,11 @@ func TestVersion(t *testing.T) {
 	if code != exitOK || stderr != "" || !regexp.MustCompile(`^govmm v0-test \(go1\.\S+, linux/amd64\)\n$`).MatchString(stdout) {
 		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
 	}
+	code, stdout, _ = govmm(t, "version", "--json")
+	var v struct{ Version, Go, OS, Arch string }
+	if err := json.Unmarshal([]byte(stdout), &v); err != nil || code != exitOK || v.Version != "v0-test" || v.OS != "linux" {
+		t.Errorf("exit code %d, %+v, %v", code, v, err)
+	}
 }
 
 func TestCheck(t *testing.T) {

@@ -228,21 +228,35 @@ func TestActing(t *testing.T) {
 	if err := os.WriteFile(disc, make([]byte, 64<<10), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p := hanging(t, `<disk type='file' device='cdrom'><target dev='hdc' bus='ide'/><readonly/></disk><video><model type='vga'/></video>`)
+	floppy, wrong := filepath.Join(t.TempDir(), "floppy.img"), filepath.Join(t.TempDir(), "wrong.img")
+	if err := errors.Join(os.WriteFile(floppy, make([]byte, 1440<<10), 0o644), os.WriteFile(wrong, make([]byte, 64<<10), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	p := hanging(t, `<disk type='file' device='cdrom'><target dev='hdc' bus='ide'/><readonly/></disk>
+<disk type='file' device='floppy'><target dev='fda' bus='fdc'/></disk><video><model type='vga'/></video>`)
 	m := monitor(t)
 	defer m.Disconnect()
-	inserted := func() string {
+	inserted := func(target string) string {
 		answer, err := m.Run([]byte(`{"execute":"query-block"}`))
 		var block struct {
-			Return []struct{ Inserted struct{ File string } }
+			Return []struct {
+				Device   string
+				Inserted struct{ File string }
+			}
 		}
 		if err == nil {
 			err = json.Unmarshal(answer, &block)
 		}
-		if err != nil || len(block.Return) != 1 {
+		if err != nil || len(block.Return) != 2 {
 			t.Fatalf("%v: %s", err, answer)
 		}
-		return block.Return[0].Inserted.File
+		for _, drive := range block.Return {
+			if drive.Device == target {
+				return drive.Inserted.File
+			}
+		}
+		t.Fatalf("%s is not in %s", target, answer)
+		return ""
 	}
 	relative, err := filepath.Rel(must(os.Getwd()), disc)
 	if err != nil {
@@ -252,11 +266,14 @@ func TestActing(t *testing.T) {
 		{"change-media test hdc " + relative, disc},
 		{"change-media test hdc --eject", ""},
 		{"change-media test hdc --force " + disc, disc},
+		{"change-media test fda " + floppy, floppy},
+		{"change-media test fda --eject", ""},
+		{"change-media test fda " + floppy, floppy},
 	} {
 		if code, stdout, stderr := govmm(t, strings.Fields(test.args)...); code != exitOK || stdout+stderr != "" {
 			t.Errorf("%s: exit code %d, %q, %q", test.args, code, stdout, stderr)
 		}
-		if got := inserted(); got != test.inserted {
+		if got := inserted(strings.Fields(test.args)[2]); got != test.inserted {
 			t.Errorf("%s: %q is in the drive", test.args, got)
 		}
 	}
@@ -291,6 +308,7 @@ func TestActing(t *testing.T) {
 		says []string
 	}{
 		{"change-media test hdd x.iso", []string{"no disk 'hdd'"}},
+		{"change-media test fda " + wrong, []string{"fda", wrong, "floppy"}},
 		{"change-media test hdc /nonexistent.iso", []string{"hdc", "/nonexistent.iso", "no such file"}},
 		{"send-key test ctrl-nonsense", []string{"ctrl-nonsense", "no key 'nonsense'"}},
 		{"screenshot -o /nonexistent/x test", []string{"/nonexistent/x", "no such file"}},

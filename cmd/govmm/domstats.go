@@ -1,121 +1,134 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
+
+	"github.com/govmm/govmm/domcfg"
 )
 
+// statsGroup is a group of statistics, with the flag that asks for it alone.
+type statsGroup struct {
+	flag, about string
+	collect     func(s *statistics, ctx context.Context, r remote) error
+}
+
+// statsGroups are those of virsh, in its order.
+func statsGroups() []statsGroup {
+	return []statsGroup{
+		{"state", "the machine's state", (*statistics).state},
+		{"cpu-total", "the time of its process", (*statistics).cpu},
+		{"balloon", "its memory", (*statistics).balloon},
+		{"vcpu", "its vCPUs", (*statistics).vcpus},
+		{"interface", "its network interfaces", (*statistics).interfaces},
+		{"block", "its disks", (*statistics).blocks},
+	}
+}
+
 func (a *app) domstatsCommand() *cobra.Command {
-	return a.inspectCommand("domstats", "Tell what a machine has done",
+	groups := statsGroups()
+	wanted := make([]bool, len(groups))
+	cmd := a.inspectCommand("domstats", "Tell what a machine has done",
 		`domstats prints the statistics of the machine NAME under libvirt's names: times
-in nanoseconds, memory in KiB. What an interface receives (rx) is what the
-guest does. An interface that has no name on the host has that of its device
-(net0).`,
+in nanoseconds, memory in KiB, disks in bytes. What an interface receives (rx)
+is what the guest does. An interface that has no name on the host has that of
+its device (net0). What the guest says of its memory (balloon.swap_in and so
+on) is there if a driver in it answers.
+
+Without a flag for a group it prints them all.`,
 		func(ctx context.Context, r remote, asJSON bool) error {
-			s, err := r.stats(ctx)
-			if err != nil {
-				return err
+			s := &statistics{}
+			for i, g := range groups {
+				if !wanted[i] && slices.Contains(wanted, true) {
+					continue
+				}
+				if err := g.collect(s, ctx, r); err != nil {
+					return err
+				}
 			}
 			if asJSON {
 				m := map[string]any{"domain": r.Name}
-				for _, f := range s {
+				for _, f := range s.fields {
 					m[f.name] = f.value
 				}
 				return printJSON(a.stdout, m)
 			}
 			fmt.Fprintf(a.stdout, "Domain: '%s'\n", r.Name)
-			for _, f := range s {
+			for _, f := range s.fields {
 				if _, err := fmt.Fprintf(a.stdout, "  %s=%v\n", f.name, f.value); err != nil {
 					return err
 				}
 			}
 			return nil
 		})
+	for i, g := range groups {
+		cmd.Flags().BoolVar(&wanted[i], g.flag, false, g.about)
+	}
+	return cmd
 }
 
-// virDomainState are libvirt's numbers for states.
-func virDomainState(state string) int {
-	return map[string]int{"running": 1, "paused": 3, "shut off": 5, "crashed": 6}[state]
+// statistics are gathered in the order of virsh.
+type statistics struct {
+	fields []field
+	domain *domcfg.Domain // as it runs, once live has asked for it
 }
 
-// stats are the statistics in the order of virsh.
-func (r *remote) stats(ctx context.Context) ([]field, error) {
-	var all []field
-	add := func(value any, name string, args ...any) { all = append(all, field{fmt.Sprintf(name, args...), value}) }
+func (s *statistics) add(value any, name string, args ...any) {
+	s.fields = append(s.fields, field{fmt.Sprintf(name, args...), value})
+}
 
+// live is the machine's domain as it runs.
+func (s *statistics) live(ctx context.Context, r remote) (_ *domcfg.Domain, err error) {
+	if s.domain == nil {
+		s.domain, err = r.domain(ctx)
+	}
+	return s.domain, err
+}
+
+// state tells the number that libvirt has for the state (virDomainState), and why.
+func (s *statistics) state(ctx context.Context, r remote) error {
 	state, reason, err := r.state(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	add(virDomainState(state), "state.state")
-	add(reason, "state.reason")
-	used, err := processTime(r.PID)
-	if err != nil {
-		return nil, err
-	}
-	add(used.Nanoseconds(), "cpu.time")
+	s.add(map[string]int{"running": 1, "paused": 3, "shut off": 5, "crashed": 6}[state], "state.state")
+	s.add(reason, "state.reason")
+	return nil
+}
 
-	d, err := r.domain(ctx)
+func (s *statistics) cpu(_ context.Context, r remote) error {
+	user, system, err := processTimes(r.PID)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	add(uint64(d.CurrentMemory), "balloon.current")
-	add(uint64(d.Memory), "balloon.maximum")
+	s.add((user + system).Nanoseconds(), "cpu.time")
+	s.add(user.Nanoseconds(), "cpu.user")
+	s.add(system.Nanoseconds(), "cpu.system")
+	return nil
+}
 
+func (s *statistics) vcpus(ctx context.Context, r remote) error {
+	d, err := s.live(ctx, r)
+	if err != nil {
+		return err
+	}
 	threads, err := r.threads(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	add(len(threads), "vcpu.current")
-	add(d.VCPU.Count, "vcpu.maximum")
+	s.add(len(threads), "vcpu.current")
+	s.add(d.VCPU.Count, "vcpu.maximum")
 	for i, t := range threads {
-		add(1, "vcpu.%d.state", i)
-		add(t.Time.Nanoseconds(), "vcpu.%d.time", i)
-	}
-
-	nets, err := r.deviceStats(ctx, "__com.github.govmm_query-netstats")
-	if err != nil {
-		return nil, err
-	}
-	add(len(nets), "net.count")
-	for i, n := range nets {
-		name := d.Devices.Interfaces[i].TargetDev
-		add(cmp.Or(name, n.Device), "net.%d.name", i)
-		for _, c := range []struct{ libvirt, ours string }{
-			{"rx.bytes", "rx_bytes"}, {"rx.pkts", "rx_packets"}, {"rx.errs", "rx_errs"}, {"rx.drop", "rx_drop"},
-			{"tx.bytes", "tx_bytes"}, {"tx.pkts", "tx_packets"}, {"tx.errs", "tx_errs"}, {"tx.drop", "tx_drop"},
-		} {
-			add(n.Stats[c.ours], "net.%d.%s", i, c.libvirt)
+		state := 1 // VIR_VCPU_RUNNING
+		if t.TID == 0 {
+			state = 0 // VIR_VCPU_OFFLINE
 		}
+		s.add(state, "vcpu.%d.state", i)
+		s.add(t.Time.Nanoseconds(), "vcpu.%d.time", i)
+		s.add(t.Delay.Nanoseconds(), "vcpu.%d.delay", i)
 	}
-
-	blocks, err := r.deviceStats(ctx, "query-blockstats")
-	if err != nil {
-		return nil, err
-	}
-	add(len(blocks), "block.count")
-	for i, b := range blocks {
-		add(b.Device, "block.%d.name", i)
-		for _, c := range []struct{ ours, qemu string }{
-			{"rd.reqs", "rd_operations"}, {"rd.bytes", "rd_bytes"}, {"wr.reqs", "wr_operations"}, {"wr.bytes", "wr_bytes"}, {"fl.reqs", "flush_operations"},
-		} {
-			add(b.Stats[c.qemu], "block.%d.%s", i, c.ours)
-		}
-		add(b.Stats["failed_rd_operations"]+b.Stats["failed_wr_operations"]+b.Stats["failed_flush_operations"], "block.%d.errors", i)
-	}
-	return all, nil
-}
-
-// deviceStats are the statistics of a disk or a network interface.
-type deviceStats struct {
-	Device string
-	Stats  map[string]uint64
-}
-
-func (r *remote) deviceStats(ctx context.Context, command string) (all []deviceStats, err error) {
-	err = r.client.Execute(ctx, command, nil, &all)
-	return all, err
+	return nil
 }

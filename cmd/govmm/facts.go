@@ -69,7 +69,8 @@ type thread struct {
 	TID   int           `json:"tid"`
 	CPU   int           `json:"cpu"` // of the host, where it ran last
 	State string        `json:"state"`
-	Time  time.Duration `json:"time"` // nanoseconds that it has run
+	Time  time.Duration `json:"time"`  // nanoseconds that it has run
+	Delay time.Duration `json:"delay"` // nanoseconds that it has waited for a CPU
 	Mask  string        `json:"affinity"`
 }
 
@@ -108,9 +109,9 @@ func (t *thread) read(pid int) error {
 	}
 	// Nanoseconds, where the kernel counts them.
 	if text, err := os.ReadFile(filepath.Join(dir, "schedstat")); err == nil {
-		var ns int64
-		if _, err := fmt.Sscan(string(text), &ns); err == nil {
-			t.Time = time.Duration(ns)
+		var run, wait int64
+		if _, err := fmt.Sscan(string(text), &run, &wait); err == nil {
+			t.Time, t.Delay = time.Duration(run), time.Duration(wait)
 		}
 	}
 	status, err := os.ReadFile(filepath.Join(dir, "status"))
@@ -138,20 +139,30 @@ func statFields(path string) ([]string, error) {
 	return fields, nil
 }
 
-// processTime is how long a process has run.
-func processTime(pid int) (time.Duration, error) {
+// processTimes are how long a process has run, itself and the kernel for it.
+func processTimes(pid int) (user, system time.Duration, err error) {
+	fields, err := statFields(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	const hz = 100 // USER_HZ on x86
+	var times [2]time.Duration
+	for i := range times {
+		ticks, err := strconv.ParseInt(fields[13+i], 10, 64)
+		if err != nil {
+			return 0, 0, err
+		}
+		times[i] = time.Duration(ticks) * (time.Second / hz)
+	}
+	return times[0], times[1], nil
+}
+
+// residentMemory is how much of a process is in RAM, in bytes.
+func residentMemory(pid int) (uint64, error) {
 	fields, err := statFields(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
-	var ticks int64
-	for _, f := range fields[13:15] { // of user and system time
-		n, err := strconv.ParseInt(f, 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		ticks += n
-	}
-	const hz = 100 // USER_HZ on x86
-	return time.Duration(ticks) * (time.Second / hz), nil
+	pages, err := strconv.ParseUint(fields[23], 10, 64)
+	return pages * uint64(os.Getpagesize()), err
 }

@@ -75,10 +75,11 @@ process.`,
 			if err != nil {
 				return err
 			}
-			used, err := processTime(r.PID)
+			user, system, err := processTimes(r.PID)
 			if err != nil {
 				return err
 			}
+			used := user + system
 			i := domainInfo{r.PID, r.Name, d.UUID.String(), d.OS.Type, state, d.VCPU.Online(), int64(used), uint64(d.Memory), uint64(d.CurrentMemory)}
 			if asJSON {
 				return printJSON(a.stdout, i)

@@ -23,6 +23,7 @@ const startRetry = 20 * time.Millisecond
 func (a *app) startCommand() *cobra.Command {
 	var log, device, dumpDir string
 	var shutdown time.Duration
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "start FILE",
 		Short: "Run a machine in the background",
@@ -61,13 +62,23 @@ The exit code is that of run if the machine cannot be started.`,
 			if dumpDir != "" {
 				run = append(run, "--dump-dir", dumpDir)
 			}
-			return a.start(c.Context(), name, log, append(run, "--", args[0]))
+			show := func(pid int) error {
+				_, err := fmt.Fprintf(a.stdout, "machine %q runs as process %d; its log is %s\n", name, pid, log)
+				return err
+			}
+			if asJSON {
+				show = func(pid int) error {
+					return printJSON(a.stdout, map[string]any{"name": name, "pid": pid, "log": log})
+				}
+			}
+			return a.start(c.Context(), name, log, append(run, "--", args[0]), show)
 		},
 	}
 	cmd.Flags().StringVar(&log, "log-file", "", "where output is added (default: NAME.log in /var/log/govmm for root, else in ~/.local/state/govmm/log)")
 	cmd.Flags().StringVar(&device, "device", "/dev/kvm", "KVM device to use")
 	cmd.Flags().StringVar(&dumpDir, "dump-dir", "", "as of run")
 	cmd.Flags().DurationVar(&shutdown, "shutdown-timeout", shutdownTimeout, "as of run")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -80,9 +91,9 @@ func logDirectory() (string, error) {
 	return filepath.Join(filepath.Dir(dumps), "log"), err
 }
 
-// start runs this program in the background and waits until its machine runs, or
-// failed.
-func (a *app) start(ctx context.Context, name, log string, args []string) error {
+// start runs this program in the background and waits until its machine runs, which show
+// is told then, or failed.
+func (a *app) start(ctx context.Context, name, log string, args []string, show func(pid int) error) error {
 	if err := os.MkdirAll(filepath.Dir(log), 0o700); err != nil {
 		return err
 	}
@@ -122,8 +133,7 @@ func (a *app) start(ctx context.Context, name, log string, args []string) error 
 			return nil
 		case <-tick.C:
 			if a.started(ctx, name, cmd.Process.Pid) {
-				_, err := fmt.Fprintf(a.stdout, "machine %q runs as process %d; its log is %s\n", name, cmd.Process.Pid, log)
-				return err
+				return show(cmd.Process.Pid)
 			}
 		}
 	}

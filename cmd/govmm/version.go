@@ -20,15 +20,23 @@ func programVersion() string {
 }
 
 func (a *app) versionCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version",
 		Long:    "version prints the version of govmm, and of the Go that built it.",
 		Example: "  govmm version",
 		Args:    argsNone,
 		RunE: func(*cobra.Command, []string) error {
+			if asJSON {
+				return printJSON(a.stdout, map[string]string{
+					"version": programVersion(), "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH,
+				})
+			}
 			_, err := fmt.Fprintf(a.stdout, "govmm %s (%s, %s/%s)\n", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		},
 	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
 }

@@ -72,6 +72,10 @@ func TestVirsh(t *testing.T) {
 			t.Errorf("domstats has no %q:\n%s", want, stats)
 		}
 	}
+	if got := ok(t, "domstats", "--state", "--cpu-total", "test"); !regexp.MustCompile(
+		`^Domain: 'test'\n  state\.state=1\n  state\.reason=booted\n  cpu\.time=\d+\n  cpu\.user=\d+\n  cpu\.system=\d+\n$`).MatchString(got) {
+		t.Errorf("domstats of two groups: %q", got)
+	}
 	code, _, stderr := govmm(t, "setmem", "test", "64MiB")
 	if code != exitError {
 		t.Errorf("setmem: exit code %d", code)
@@ -170,6 +174,34 @@ func TestDumpInterrupted(t *testing.T) {
 	}
 }
 
+// What there is to know of memory and disks.
+func TestDiskStats(t *testing.T) {
+	disk := filepath.Join(t.TempDir(), "disk")
+	if err := errors.Join(os.WriteFile(disk, []byte("boot"), 0o600), os.Truncate(disk, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	p := hanging(t, "<disk type='file'><source file='"+disk+"'/><target dev='vda' bus='virtio'/></disk>"+
+		"<disk type='file' device='cdrom'><target dev='hdc' bus='ide'/></disk>")
+	defer p.stop()
+	var got map[string]any
+	if err := json.Unmarshal([]byte(ok(t, "domstats", "--json", "--block", "--balloon", "test")), &got); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]any{
+		"domain": "test", "block.count": 2.0, "block.0.name": "hdc", "block.0.path": nil, "block.0.capacity": nil,
+		"block.1.name": "vda", "block.1.path": disk, "block.1.capacity": 1048576.0, "block.1.physical": 1048576.0,
+		"block.1.allocation": 4096.0, "block.1.rd.reqs": 0.0, "balloon.maximum": 131072.0,
+		"state.state": nil, "vcpu.current": nil,
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %v, want %v", name, got[name], want)
+		}
+	}
+	if rss, _ := got["balloon.rss"].(float64); rss < 1024 {
+		t.Errorf("resident: %v KiB", got["balloon.rss"])
+	}
+}
+
 // What an interface moves is counted whatever it is plugged into, and whatever model it is.
 func TestNetStats(t *testing.T) {
 	p := hanging(t, "<interface type='user'><model type='virtio'/></interface><interface type='user'><model type='e1000'/></interface>")
@@ -222,12 +254,16 @@ func TestEvent(t *testing.T) {
 func TestStart(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
 	file := machine{cmdline: "test=boot exit=hang", devices: nullSerial}.write(t)
-	if got := ok(t, "start", "--log-file", log, file); !strings.Contains(got, `machine "test" runs as process`) {
-		t.Errorf("start: %q", got)
+	var started struct {
+		Name, Log string
+		PID       int
+	}
+	if err := json.Unmarshal([]byte(ok(t, "start", "--json", "--log-file", log, file)), &started); err != nil || started.Name != "test" || started.Log != log {
+		t.Errorf("start: %+v, %v", started, err)
 	}
 	row := listed(t)
-	if row.State != "running" {
-		t.Errorf("list: %+v", row)
+	if row.State != "running" || row.PID != started.PID {
+		t.Errorf("list: %+v, started %+v", row, started)
 	}
 	sid, err := unix.Getsid(row.PID)
 	if err != nil || sid != row.PID {

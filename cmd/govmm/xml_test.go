@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -111,7 +112,26 @@ func TestValidateMany(t *testing.T) {
 			}
 		})
 	}
-	_, _, stderr := govmm(t, "validate", "--host", here)
+	code, stdout, stderr := govmm(t, "validate", "--json", good, bad, none)
+	var verdicts []struct {
+		File string
+		Code int
+		Said []string
+	}
+	if err := json.Unmarshal([]byte(stdout), &verdicts); err != nil || code != exitInvalid || stderr != "" || len(verdicts) != 3 {
+		t.Fatalf("exit code %d, %q, %v: %s", code, stderr, err, stdout)
+	}
+	for i, want := range []struct {
+		file string
+		code int
+		said string
+	}{{good, exitOK, ""}, {bad, exitInvalid, bad + ":"}, {none, exitError, "no such file"}} {
+		v := verdicts[i]
+		if v.File != want.file || v.Code != want.code || (len(v.Said) > 0) != (want.said != "") || !strings.Contains(strings.Join(v.Said, "\n"), want.said) {
+			t.Errorf("verdict %+v, want %+v", v, want)
+		}
+	}
+	_, _, stderr = govmm(t, "validate", "--host", here)
 	oneLine(t, stderr, here+": os/kernel", "/nonexistent/kernel", "no such file")
 	_, _, stderr = govmm(t, "validate", none)
 	oneLine(t, stderr, "govmm: ", none, "no such file")

@@ -43,7 +43,7 @@ func (o CDROMOptions) attach(d *drive) error {
 	if o.Backend == nil {
 		return nil
 	}
-	return k.load(o.Backend)
+	return k.load(o.Backend, false)
 }
 
 func (k *CDROM) packet() bool { return true }

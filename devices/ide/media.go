@@ -7,12 +7,14 @@ import (
 	"github.com/govmm/govmm/block"
 )
 
-// Errors of Eject and Insert.
+// Errors of Eject, Insert and the tray.
 var (
 	// ErrLocked is a tray that the guest keeps closed.
 	ErrLocked = errors.New("the guest has locked the tray; it was asked to let go, or use force")
 	// ErrOccupied is a drive that has a medium, which must be ejected first.
 	ErrOccupied = errors.New("there is a medium in the drive")
+	// ErrTrayClosed is a drive in whose tray nothing can be changed.
+	ErrTrayClosed = errors.New("the tray is closed; open it first")
 )
 
 // MediaEvent is what GET EVENT STATUS NOTIFICATION says next.
@@ -39,6 +41,42 @@ func (k *CDROM) Media() Media {
 	defer k.ch.mu.Unlock()
 	s := &k.s.CDROM
 	return Media{Inserted: s.Inserted, TrayOpen: s.TrayOpen, Locked: s.Locked}
+}
+
+// OpenTray opens the tray with what is in it, which stays the drive's, and does nothing
+// if it is open. When the guest has locked the tray it fails with ErrLocked, having
+// asked the guest to eject, unless force is set.
+func (k *CDROM) OpenTray(force bool) error {
+	k.ch.mu.Lock()
+	defer k.ch.mu.Unlock()
+	s := &k.s.CDROM
+	switch {
+	case s.TrayOpen:
+		return nil
+	case s.Locked && !force:
+		s.Event = EjectRequest
+		return fmt.Errorf("ide: CD-ROM drive %s: %w", k.name, ErrLocked)
+	}
+	k.moveTray(true)
+	return nil
+}
+
+// CloseTray closes the tray with what is in it, and does nothing if it is closed.
+func (k *CDROM) CloseTray() {
+	k.ch.mu.Lock()
+	defer k.ch.mu.Unlock()
+	if k.s.CDROM.TrayOpen {
+		k.moveTray(false)
+	}
+}
+
+// Remove takes the medium, if there is one, out of the open tray, as Eject does. It
+// fails with ErrTrayClosed.
+func (k *CDROM) Remove() error {
+	if !k.Media().TrayOpen {
+		return fmt.Errorf("ide: CD-ROM drive %s: %w", k.name, ErrTrayClosed)
+	}
+	return k.Eject(true)
 }
 
 // Eject opens the tray and takes the medium out, if there is one. The back end
@@ -71,7 +109,7 @@ func (k *CDROM) unload(force bool) (block.Queue, error) {
 		s.Event = EjectRequest
 		return nil, ErrLocked
 	}
-	if s.Inserted {
+	if s.Inserted && !s.TrayOpen {
 		s.Event = MediaRemoval
 	}
 	s.TrayOpen, s.Inserted, s.UnitAttention = true, false, false
@@ -91,13 +129,25 @@ func (k *CDROM) unload(force bool) (block.Queue, error) {
 // Insert puts a medium into the drive and closes the tray. The caller closes the
 // back end, after it was ejected or after the Controller. It fails with
 // ErrOccupied when there is a medium.
-func (k *CDROM) Insert(b block.Backend) error {
+func (k *CDROM) Insert(b block.Backend) error { return k.put(b, false) }
+
+// Place puts a medium into the open tray, and leaves that open. Otherwise it is as
+// Insert, and fails with ErrTrayClosed as well.
+func (k *CDROM) Place(b block.Backend) error { return k.put(b, true) }
+
+func (k *CDROM) put(b block.Backend, leaveOpen bool) error {
 	k.changes.Lock()
 	defer k.changes.Unlock()
-	if k.Media().Inserted {
-		return fmt.Errorf("ide: CD-ROM drive %s: %w", k.name, ErrOccupied)
+	var err error
+	switch media := k.Media(); {
+	case media.Inserted:
+		err = ErrOccupied
+	case leaveOpen && !media.TrayOpen:
+		err = ErrTrayClosed
+	default:
+		err = k.load(b, leaveOpen)
 	}
-	if err := k.load(b); err != nil {
+	if err != nil {
 		return fmt.Errorf("ide: CD-ROM drive %s: %w", k.name, err)
 	}
 	return nil
@@ -112,8 +162,9 @@ func CheckMedium(size int64) error {
 	return nil
 }
 
-// load makes a back end the medium.
-func (k *CDROM) load(b block.Backend) error {
+// load makes a back end the medium. A guest that closes the tray just then may have it
+// in the drive.
+func (k *CDROM) load(b block.Backend, leaveOpen bool) error {
 	if err := CheckMedium(b.Size()); err != nil {
 		return err
 	}
@@ -125,8 +176,11 @@ func (k *CDROM) load(b block.Backend) error {
 	defer k.ch.mu.Unlock()
 	k.queue, k.blocks = q, uint32(min(b.Size()/blockSize, maxBlocks))
 	s := &k.s.CDROM
-	s.Inserted, s.TrayOpen = true, false
-	s.UnitAttention, s.Event = true, NewMedia
+	s.Inserted = true
+	if leaveOpen && s.TrayOpen {
+		return nil // the guest sees it once that is closed
+	}
+	s.TrayOpen, s.UnitAttention, s.Event = false, true, NewMedia
 	return nil
 }
 
@@ -167,7 +221,8 @@ func (k *CDROM) startStop() {
 	k.complete()
 }
 
-// moveTray is the guest's. The medium stays in the tray.
+// moveTray is the guest's, and that of OpenTray and CloseTray. The medium stays in the
+// tray.
 func (k *CDROM) moveTray(open bool) {
 	s := &k.s.CDROM
 	s.TrayOpen = open

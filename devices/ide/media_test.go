@@ -155,6 +155,65 @@ func TestLock(t *testing.T) {
 	r.packetFails(senseNoMediumOpen, testReady...)
 }
 
+// The host moves the tray with what is in it, or changes that while the tray is open.
+func TestTray(t *testing.T) {
+	r, cd, moved := newTray(t, newDisc(t, 10, 1))
+	for name, err := range map[string]error{"Remove": cd.Remove(), "Place": errors.Join(cd.Eject(false), cd.Insert(newDisc(t, 10, 1)), cd.Place(newDisc(t, 5, 0)))} {
+		want := map[string]error{"Remove": ErrTrayClosed, "Place": ErrOccupied}[name]
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	r.packetFails(senseMediumChanged, testReady...)
+	r.packetIn(0xFFFE, lock...)
+	if err := cd.OpenTray(false); !errors.Is(err, ErrLocked) {
+		t.Errorf("OpenTray: %v", err)
+	}
+	r.expectEvent(EjectRequest, eventHasMedium)
+	r.packetIn(0xFFFE, unlock...)
+	for range 2 {
+		if err := cd.OpenTray(false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.packetFails(senseNoMediumOpen, testReady...)
+	r.expectEvent(MediaRemoval, eventTrayOpen)
+	for range 2 {
+		cd.CloseTray()
+	}
+	r.expectEvent(NewMedia, eventHasMedium)
+	r.packetFails(senseMediumChanged, testReady...)
+	r.packetIn(0xFFFE, read10(0, 1)...)
+
+	// Another medium.
+	if err := errors.Join(cd.OpenTray(false), cd.Remove(), cd.Remove()); err != nil {
+		t.Fatal(err)
+	}
+	r.expectEvent(MediaRemoval, eventTrayOpen)
+	cd.CloseTray()
+	r.packetFails(senseNoMediumClosed, testReady...)
+	if err := cd.Place(newDisc(t, 20, 2)); !errors.Is(err, ErrTrayClosed) {
+		t.Errorf("Place: %v", err)
+	}
+	if err := errors.Join(cd.OpenTray(false), cd.Place(newDisc(t, 20, 2))); err != nil {
+		t.Fatal(err)
+	}
+	r.packetFails(senseNoMediumOpen, testReady...)
+	r.expectEvent(NoEvent, eventTrayOpen)
+	if m := cd.Media(); m != (Media{Inserted: true, TrayOpen: true}) {
+		t.Errorf("media %+v", m)
+	}
+	r.packetIn(0xFFFE, closeTray...) // by the guest
+	r.expectEvent(NewMedia, eventHasMedium)
+	r.packetFails(senseMediumChanged, testReady...)
+	if d := r.packetIn(0xFFFE, opReadCapacity); d[3] != 19 {
+		t.Errorf("the last block is %d", d[3])
+	}
+	if want := []bool{true, false, true, false, true, false}; !slices.Equal(*moved, want) {
+		t.Errorf("tray moved: %v, want %v", *moved, want)
+	}
+}
+
 // TestEjectInFlight takes the medium out while the host reads it.
 func TestEjectInFlight(t *testing.T) {
 	for _, dma := range []bool{false, true} {

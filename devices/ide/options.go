@@ -109,9 +109,9 @@ type CDROMOptions struct {
 	// "GOVMM DVD-ROM".
 	Serial, Model, Revision string
 
-	// TrayMoved, if not nil, is told when the guest has opened or closed the
-	// tray. It is called in the middle of a command: it must neither block nor
-	// call the Controller.
+	// TrayMoved, if not nil, is told when the guest, OpenTray or CloseTray has opened
+	// or closed the tray. It is called in the middle of a command: it must neither
+	// block nor call the Controller.
 	TrayMoved func(open bool)
 
 	Errors ErrorOptions

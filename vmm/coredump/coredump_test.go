@@ -199,6 +199,37 @@ func TestGDB(t *testing.T) {
 	want(t, out, "LWP 1", "LWP 2", "0x1111", "0x2000", `"the first region"`, `"the second region"`, "0xf0f", "0xffffffff81000000")
 }
 
+// The programs that people have read a compressed dump as well, and a sparse one that was
+// copied without its holes.
+func TestOtherForms(t *testing.T) {
+	dir := t.TempDir()
+	unpacked, copied := filepath.Join(dir, "unpacked"), filepath.Join(dir, "copied")
+	run(t, "zstd", "zstd", "-q", "-d", dump(t, Options{Compress: true}), "-o", unpacked)
+	run(t, "coreutils", "cp", "--sparse=never", dump(t, Options{}), copied)
+	for _, name := range []string{unpacked, copied} {
+		out := run(t, "binutils", "readelf", "--wide", "-l", "-n", name)
+		want(t, out, "NT_PRSTATUS", "0x0000000100000000 0x0000000100000000 0x300000 0x300000 RWE")
+		if strings.Contains(out, "Warning") || strings.Contains(out, "Error") {
+			t.Error(out)
+		}
+		out = run(t, "gdb", "gdb", "--batch", "-nx", "--core", name, "-ex", "x/s 0x1000", "-ex", "x/s 0x100200007", "-ex", "thread 2", "-ex", "info registers rip")
+		want(t, out, `"the first region"`, `"the second region"`, "0xffffffff81000000")
+	}
+	a, b := readFile(t, unpacked), readFile(t, copied)
+	if !bytes.Equal(a, b) {
+		t.Error("the forms differ")
+	}
+}
+
+func readFile(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 // The note of QEMU's, by its offsets.
 func TestQEMUNote(t *testing.T) {
 	b := machine().CPUs[1].qemuState()

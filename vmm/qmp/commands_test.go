@@ -2,6 +2,9 @@ package qmp
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -53,7 +56,7 @@ func TestCommands(t *testing.T) {
 			`{"label":"serial1","filename":"null","frontend-open":true}]`, ""},
 		{`"query-balloon"`, `{"actual":67108864}`, ""},
 		{`"query-block"`, `[{"device":"vda","qdev":"vda","type":"unknown","removable":false,"locked":false,` +
-			`"inserted":{"file":"/images/vda.img","ro":false,"drv":"raw"}},` +
+			`"inserted":{"file":"/images/vda.img","ro":false,"drv":"raw","image":{"filename":"/images/vda.img","format":"raw","virtual-size":1048576}}},` +
 			`{"device":"hdc","qdev":"hdc","type":"unknown","removable":true,"locked":false,"tray_open":false,` +
 			`"inserted":{"file":"/images/one.iso","ro":true,"drv":"raw"}},` +
 			`{"device":"fda","qdev":"fda","type":"unknown","removable":true,"locked":false}]`, ""},
@@ -67,6 +70,12 @@ func TestCommands(t *testing.T) {
 		{`"eject","arguments":{"id":"hdc","force":true}`, `{}`, `change hdc "" true`},
 		{`"blockdev-change-medium","arguments":{"id":"fda","filename":"/b.img","format":"raw","read-only-mode":"retain"}`, `{}`, `change fda "/b.img" false`},
 		{`"blockdev-change-medium","arguments":{"device":"hdc","filename":"/b.iso","force":true}`, `{}`, `change hdc "/b.iso" true`},
+		{`"change","arguments":{"device":"hdc","target":"/b.iso","arg":"raw"}`, `{}`, `change hdc "/b.iso" false`},
+		{`"blockdev-open-tray","arguments":{"id":"hdc","force":true}`, `{}`, "open hdc true"},
+		{`"blockdev-close-tray","arguments":{"device":"hdc"}`, `{}`, "close hdc"},
+		{`"blockdev-remove-medium","arguments":{"id":"fda"}`, `{}`, "remove fda"},
+		{`"blockdev-add","arguments":{"driver":"file","node-name":"n","filename":"/dev/null","read-only":true}`, `{}`, ""},
+		{`"blockdev-add","arguments":{"driver":"raw","node-name":"n","file":{"driver":"host_device","filename":"/dev/null"}}`, `{}`, ""},
 		{`"send-key","arguments":{"keys":[{"type":"qcode","data":"ctrl"},{"type":"qcode","data":"alt"},{"type":"qcode","data":"delete"}],"hold-time":100}`,
 			`{}`, "keys ctrl-alt-delete"},
 		{`"__com.github.govmm_screen-text"`, `{"text":"C:\\\u003e\n"}`, ""},
@@ -98,6 +107,7 @@ func TestCommands(t *testing.T) {
 			`"failed_rd_operations":0,"failed_wr_operations":1,"failed_flush_operations":0,"failed_unmap_operations":0}}]`, ""},
 
 		{`"__com.github.govmm_dump-cancel"`, `{}`, "cancel dump"},
+		{`"__com.github.govmm_query-memstats"`, `{"stats":{"stat-htlb-pgfail":1,"stat-swap-in":4096}}`, ""},
 		{`"__com.github.govmm_query-netstats"`, `[{"device":"net0","stats":{"rx_bytes":1514,"rx_packets":0,"rx_errs":0,"rx_drop":0,` +
 			`"tx_bytes":0,"tx_packets":3,"tx_errs":0,"tx_drop":1}}]`, ""},
 
@@ -119,6 +129,18 @@ func TestCommands(t *testing.T) {
 		{`"blockdev-change-medium","arguments":{"id":"hdc","filename":null}`, "'filename' is not a string", ""},
 		{`"blockdev-change-medium","arguments":{"id":"hdc","filename":"/x","format":"qcow2"}`, "are raw, not qcow2", ""},
 		{`"blockdev-change-medium","arguments":{"id":"hdc","filename":"/x","read-only-mode":"read-write"}`, "only 'retain'", ""},
+		{`"change","arguments":{"device":"vnc","target":"password"}`, `"DeviceNotFound"`, ""},
+		{`"change","arguments":{"device":"hdc","target":""}`, "'target' is empty", ""},
+		{`"change","arguments":{"device":"hdc","target":"/x","arg":"qcow2"}`, "'arg': the domain says that the images of hdc are raw", ""},
+		{`"blockdev-open-tray","arguments":{"id":"hdd"}`, `"DeviceNotFound"`, ""},
+		{`"blockdev-insert-medium","arguments":{"id":"hdc"}`, "'node-name' is missing", ""},
+		{`"blockdev-insert-medium","arguments":{"id":"hdc","node-name":"n"}`, "no node 'n'; blockdev-add", ""},
+		{`"blockdev-del","arguments":{"node-name":"n"}`, "no node 'n'", ""},
+		{`"blockdev-add","arguments":{"driver":"file","node-name":"","filename":"/dev/null"}`, "is empty", ""},
+		{`"blockdev-add","arguments":{"driver":"file","node-name":"n"}`, "has no file", ""},
+		{`"blockdev-add","arguments":{"driver":"raw","node-name":"n","file":"other"}`, "has no file", ""},
+		{`"blockdev-add","arguments":{"driver":"raw","node-name":"n","file":{"driver":"nbd"}}`, "has no file", ""},
+		{`"blockdev-add","arguments":{"driver":"file","node-name":"n","filename":"/nonexistent"}`, "no such file", ""},
 		{`"send-key"`, "'keys' is missing", ""},
 		{`"send-key","arguments":{"keys":[]}`, "'keys' is empty", ""},
 		{`"send-key","arguments":{"keys":{}}`, "'keys' is not", ""},
@@ -178,6 +200,7 @@ func TestMachineErrors(t *testing.T) {
 	}{
 		{vmm.ErrNotRunning, `"stop"`, `{"error":{"class":"GenericError","desc":"the machine is not running"}}`},
 		{vmm.ErrNoBalloon, `"balloon","arguments":{"value":1}`, `{"error":{"class":"DeviceNotActive","desc":"the machine has no memory balloon"}}`},
+		{vmm.ErrNoBalloon, `"__com.github.govmm_query-memstats"`, `{"error":{"class":"DeviceNotActive"`},
 		{vmm.ErrNoScreen, `"screendump","arguments":{"filename":"/nonexistent/x"}`, `no display adapter`},
 		{vmm.ErrNoScreen, `"__com.github.govmm_screen-text"`, `no display adapter`},
 		{errors.New("drive hdc: locked"), `"eject","arguments":{"id":"hdc"}`, `"drive hdc: locked"`},
@@ -232,6 +255,65 @@ func TestMediaFollowed(t *testing.T) {
 			t.Errorf("after the guest opened it: %s", got)
 		}
 	})
+}
+
+// The steps in which libvirt changes a medium, with names for the images.
+func TestTraySteps(t *testing.T) {
+	r := newRig(t)
+	defer r.close()
+	s := r.open()
+	image := filepath.Join(t.TempDir(), "two.iso")
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	step := func(command, want, asks string) {
+		t.Helper()
+		s.send(`{"execute":` + command + `}`)
+		got := s.read()
+		for strings.HasPrefix(got, `{"event"`) {
+			got = s.read()
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%s: %s, not %s", command, got, want)
+		}
+		if asked := r.machine.taken(); asked != asks {
+			t.Errorf("%s: asked of the machine: %s, not %s", command, asked, asks)
+		}
+	}
+	const done = `{"return":{}}`
+	r.machine.locked = true
+	step(`"blockdev-open-tray","arguments":{"id":"hdc"}`, done, "") // the guest is asked
+	step(`"blockdev-open-tray","arguments":{"id":"hdc","force":true}`, done, "open hdc true")
+	step(`"blockdev-remove-medium","arguments":{"id":"hdc"}`, done, "remove hdc")
+	step(`"query-block"`, `"hdc","type":"unknown","removable":true,"locked":true,"tray_open":true},`, "")
+	step(`"blockdev-add","arguments":{"driver":"file","node-name":"storage","filename":"`+image+`"}`, done, "")
+	step(`"blockdev-add","arguments":{"driver":"raw","node-name":"format","file":"storage","read-only":true}`, done, "")
+	step(`"blockdev-add","arguments":{"driver":"raw","node-name":"format","file":"storage"}`, "taken", "")
+	step(`"blockdev-add","arguments":{"driver":"qed","node-name":"qed","file":"storage"}`, done, "")
+	step(`"blockdev-insert-medium","arguments":{"id":"hdc","node-name":"qed"}`, "the node 'qed' is qed", "")
+	step(`"blockdev-insert-medium","arguments":{"id":"hdc","node-name":"format"}`, done, "insert hdc "+image)
+	step(`"blockdev-close-tray","arguments":{"id":"hdc"}`, done, "close hdc")
+	step(`"query-block"`, `"tray_open":false,"inserted":{"file":"`+image+`"`, "")
+	step(`"blockdev-del","arguments":{"node-name":"format"}`, "is in the drive hdc", "")
+	step(`"eject","arguments":{"id":"hdc"}`, done, `change hdc "" false`)
+	for _, name := range []string{"format", "qed", "storage"} {
+		step(`"blockdev-del","arguments":{"node-name":"`+name+`"}`, done, "")
+	}
+	r.machine.fails = errors.New("drive hdc: " + vmm.ErrTrayClosed.Error())
+	step(`"blockdev-remove-medium","arguments":{"id":"hdc"}`, "the tray is closed", "remove hdc")
+}
+
+// A client cannot make the server keep names without end.
+func TestManyNodes(t *testing.T) {
+	r := newRig(t)
+	defer r.close()
+	s := r.open()
+	for i := range maxNodes + 1 {
+		got := s.ask(fmt.Sprintf(`{"execute":"blockdev-add","arguments":{"driver":"file","node-name":"n%d","filename":"/dev/null"}}`, i))
+		if ok := got == `{"return":{}}`; ok != (i < maxNodes) {
+			t.Errorf("node %d: %s", i, got)
+		}
+	}
 }
 
 // both reads two messages that come in either order.

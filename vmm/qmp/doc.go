@@ -13,11 +13,15 @@
 //
 //	__com.github.govmm_screen-text    the screen in a text mode: {"text": "..."}
 //	__com.github.govmm_dumpxml        the domain as it runs: {"xml": "<domain ..."}
+//	__com.github.govmm_dump-cancel    ends the dump that is being written
+//	__com.github.govmm_query-memstats how the guest uses its memory
+//	__com.github.govmm_query-netstats what network interfaces have moved
+//	__com.github.govmm_resize-console the size of a virtio console in characters
 //	__com.github.govmm_reboot         system_powerdown, then a reset in place of the end
 //	__com.github.govmm_elf-zstd       a format of dump-guest-memory
 //
-// Left out are human-monitor-command, whose words are QEMU's own, and
-// query-qmp-schema. JSON strings in single quotes, which QEMU takes as well, are
+// Left out is human-monitor-command, whose words are QEMU's own. A node of blockdev-add
+// is a name for an image, which is opened when it is put into a drive. JSON strings in single quotes, which QEMU takes as well, are
 // malformed here. A name of a disk is its target in the domain XML (vda, hdc),
 // in "device", "id" and "qdev" alike.
 //

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"io"
 	"net"
+	"strings"
+	"sync"
 	"testing"
 )
 
-// FuzzSession sends anything to a server: each message of its answer is an object,
-// and the server is there for the next client.
+// FuzzSession has several clients send anything to a server at the same time: each
+// message of its answers is an object, and the server is there for the next client.
 func FuzzSession(f *testing.F) {
 	const hello = `{"execute":"qmp_capabilities"}`
 	for _, c := range commands() {
@@ -17,6 +19,9 @@ func FuzzSession(f *testing.F) {
 	}
 	f.Add([]byte(hello + `{"execute":"eject","arguments":{"id":"hdc","force":true}}`))
 	f.Add([]byte(hello + `{"execute":"blockdev-change-medium","arguments":{"id":"hdc","filename":"/x"}}`))
+	f.Add([]byte(hello + `{"execute":"blockdev-add","arguments":{"driver":"file","node-name":"n","filename":"/dev/null"}}` +
+		`{"execute":"blockdev-add","arguments":{"driver":"raw","node-name":"m","file":"n"}}` +
+		`{"execute":"blockdev-insert-medium","arguments":{"id":"hdc","node-name":"m"}}{"execute":"blockdev-del","arguments":{"node-name":"m"}}`))
 	f.Add([]byte(hello + `{"execute":"send-key","arguments":{"keys":[{"type":"qcode","data":"a"}]}}`))
 	f.Add([]byte(hello + `{"execute":"balloon","arguments":{"value":18446744073709551615}}`))
 	f.Add([]byte("{\"\\u0000\xff\":[{}]}\n}]{"))
@@ -26,24 +31,41 @@ func FuzzSession(f *testing.F) {
 		}
 		r := newRig(t)
 		defer r.close()
-		ours, theirs := net.Pipe()
-		r.server.ServeConn(theirs)
-		go func() {
-			_, _ = ours.Write(input) // the server may not want all of it
-			_, _ = ours.Write([]byte("\n{"))
-			r.close() // which ends the connection
-		}()
-		answer, err := io.ReadAll(ours)
-		if err != nil {
-			t.Fatal(err)
+		var writing, reading sync.WaitGroup
+		for range 3 {
+			ours, theirs := net.Pipe()
+			r.server.ServeConn(theirs)
+			writing.Go(func() {
+				_, _ = ours.Write(input) // the server may not want all of it
+				_, _ = ours.Write([]byte("\n{"))
+			})
+			reading.Go(func() { checkAnswers(t, ours) })
 		}
-		for line := range bytes.Lines(answer) {
-			var message map[string]json.RawMessage
-			if err := json.Unmarshal(line, &message); err != nil || !bytes.HasSuffix(line, []byte("\r\n")) {
-				t.Errorf("%v: %q", err, line)
+		writing.Wait()
+		next := r.open()
+		for got := next.ask(`{"execute":"query-version"}`); !strings.HasPrefix(got, `{"return":{"qemu"`); got = next.read() {
+			if !strings.HasPrefix(got, `{"event"`) {
+				t.Errorf("the next client gets %s", got)
 			}
 		}
+		_ = next.conn.Close()
+		r.close() // which ends the connections
+		reading.Wait()
 	})
+}
+
+// checkAnswers reads messages to the end of the connection.
+func checkAnswers(t *testing.T, from io.Reader) {
+	answer, err := io.ReadAll(from)
+	if err != nil {
+		t.Error(err)
+	}
+	for line := range bytes.Lines(answer) {
+		var message map[string]json.RawMessage
+		if err := json.Unmarshal(line, &message); err != nil || !bytes.HasSuffix(line, []byte("\r\n")) {
+			t.Errorf("%v: %q", err, line)
+		}
+	}
 }
 
 // FuzzScanner compares with encoding/json: a stream of objects is cut at the same

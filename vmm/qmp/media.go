@@ -11,6 +11,7 @@ import (
 type drive struct {
 	config *domcfg.Disk
 	file   string // empty: no medium
+	node   string // the medium's name, if it has one
 	open   bool   // its tray
 }
 
@@ -54,9 +55,17 @@ type blockInfo struct {
 }
 
 type insertedInfo struct {
-	File     string `json:"file"`
-	ReadOnly bool   `json:"ro"`
-	Driver   string `json:"drv"`
+	File     string     `json:"file"`
+	ReadOnly bool       `json:"ro"`
+	Driver   string     `json:"drv"`
+	Image    *imageInfo `json:"image,omitempty"` // of a hard disk
+}
+
+// imageInfo is an ImageInfo.
+type imageInfo struct {
+	File   string `json:"filename"`
+	Format string `json:"format"`
+	Size   int64  `json:"virtual-size"` // bytes
 }
 
 func (s *Server) queryBlock(_ context.Context, a *arguments) (any, error) {
@@ -73,6 +82,10 @@ func (s *Server) queryBlock(_ context.Context, a *arguments) (any, error) {
 		}
 		return nil
 	}
+	sizes := make(map[string]int64)
+	for _, d := range s.machine.DiskStats() {
+		sizes[d.Target] = d.Size
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := []blockInfo{}
@@ -86,7 +99,11 @@ func (s *Server) queryBlock(_ context.Context, a *arguments) (any, error) {
 			info.TrayOpen = &open
 		}
 		if d.file != "" {
-			info.Inserted = &insertedInfo{d.file, d.config.ReadOnly || d.config.Device == domcfg.DeviceCDROM, formatOf(d.config)}
+			format := formatOf(d.config)
+			info.Inserted = &insertedInfo{d.file, d.config.ReadOnly || d.config.Device == domcfg.DeviceCDROM, format, nil}
+			if size := sizes[d.target()]; size > 0 {
+				info.Inserted.Image = &imageInfo{d.file, format, size}
+			}
 		}
 		list = append(list, info)
 	}
@@ -114,9 +131,20 @@ func (s *Server) takeDrive(a *arguments) *drive {
 	}
 	d := findDrive(s.drives, cmp.Or(id, device))
 	if a.err == nil && d == nil {
-		a.err = &Error{ClassDeviceNotFound, "there is no disk '" + cmp.Or(id, device) + "'; query-block lists them"}
+		a.err = noDrive(cmp.Or(id, device))
 	}
 	return d
+}
+
+func noDrive(name string) error {
+	return &Error{ClassDeviceNotFound, "there is no disk '" + name + "'; query-block lists them"}
+}
+
+// checkFormat refuses another format than that of a drive's images, if one is given.
+func (a *arguments) checkFormat(parameter string, d *drive, format string) {
+	if has := formatOf(d.config); format != "" && format != has {
+		a.fail("parameter '%s': the domain says that the images of %s are %s, not %s", parameter, d.target(), has, format)
+	}
 }
 
 // eject takes a medium out. A guest that has locked the drive is asked, and keeps
@@ -132,11 +160,10 @@ func (s *Server) changeMedium(ctx context.Context, a *arguments) (any, error) {
 	file, force := need[string](a, "filename"), optional[bool](a, "force")
 	format, mode := optional[string](a, "format"), optional[string](a, "read-only-mode")
 	if a.err == nil {
-		switch has := formatOf(d.config); {
+		a.checkFormat("format", d, format)
+		switch {
 		case file == "":
 			a.fail("parameter 'filename' is empty; to take a medium out there is 'eject'")
-		case format != "" && format != has:
-			a.fail("parameter 'format': the domain says that the images of %s are %s, not %s", d.target(), has, format)
 		case mode != "" && mode != "retain":
 			a.fail("parameter 'read-only-mode' is '%s'; only 'retain' is possible: the domain says whether %s can be written to", mode, d.target())
 		}
@@ -151,6 +178,23 @@ func (s *Server) change(ctx context.Context, d *drive, file string, force bool) 
 	s.log.Info("the medium was changed", "drive", d.target(), "path", file)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d.file, d.open = file, file == ""
+	d.file, d.node, d.open = file, "", file == ""
 	return nil
+}
+
+// changeOld is "change", the form of blockdev-change-medium that QEMU had before.
+func (s *Server) changeOld(ctx context.Context, a *arguments) (any, error) {
+	device, file, format := need[string](a, "device"), need[string](a, "target"), optional[string](a, "arg")
+	d := findDrive(s.drives, device)
+	if a.err == nil {
+		switch {
+		case d == nil:
+			a.err = noDrive(device)
+		case file == "":
+			a.fail("parameter 'target' is empty; to take a medium out there is 'eject'")
+		default:
+			a.checkFormat("arg", d, format)
+		}
+	}
+	return do(a, func() error { return s.change(ctx, d, file, false) })
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/govmm/govmm/domcfg"
+	"github.com/govmm/govmm/virtio/balloon"
 	"github.com/govmm/govmm/vmm"
 )
 
@@ -103,6 +104,10 @@ func (f *fake) SetMemory(bytes uint64) error {
 	return f.fails
 }
 
+func (f *fake) MemoryStats(context.Context) (vmm.MemoryStats, error) {
+	return vmm.MemoryStats{balloon.SwappedIn: 4096, balloon.HugePageFailures: 1}, f.fails
+}
+
 // picture is 2 x 1 points: red and blue.
 func picture() image.Image {
 	m := image.NewPaletted(image.Rect(0, 0, 2, 1), color.Palette{color.RGBA{255, 0, 0, 255}, color.RGBA{0, 0, 255, 255}})
@@ -133,6 +138,25 @@ func (f *fake) SendKeys(combination string) error {
 func (f *fake) ChangeMedia(_ context.Context, target, path string, force bool) error {
 	return f.do(fmt.Sprintf("change %s %q %v", target, path, force), vmm.StateRunning,
 		vmm.Event{Kind: vmm.EventTray, Device: target, Open: path == ""})
+}
+
+func (f *fake) OpenTray(_ context.Context, target string, force bool) error {
+	if f.locked && !force {
+		return fmt.Errorf("drive %s: %w", target, vmm.ErrTrayLocked)
+	}
+	return f.do(fmt.Sprintf("open %s %v", target, force), vmm.StateRunning, vmm.Event{Kind: vmm.EventTray, Device: target, Open: true})
+}
+
+func (f *fake) CloseTray(_ context.Context, target string) error {
+	return f.do("close "+target, vmm.StateRunning, vmm.Event{Kind: vmm.EventTray, Device: target})
+}
+
+func (f *fake) RemoveMedium(_ context.Context, target string) error {
+	return f.note("remove " + target)
+}
+
+func (f *fake) InsertMedium(_ context.Context, target, path string) error {
+	return f.note("insert " + target + " " + path)
 }
 
 func (f *fake) Name() string { return "vm one" }
@@ -185,7 +209,7 @@ func (f *fake) DumpStatus() vmm.DumpStatus {
 }
 
 func (f *fake) DiskStats() []vmm.DiskStats {
-	s := vmm.DiskStats{Target: "vda"}
+	s := vmm.DiskStats{Target: "vda", Size: 1 << 20}
 	s.Read.Bytes, s.Read.Requests, s.Write.Errors = 4096, 2, 1
 	return []vmm.DiskStats{s}
 }

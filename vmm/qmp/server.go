@@ -26,6 +26,7 @@ type Machine interface {
 
 	Memory() uint64
 	SetMemory(bytes uint64) error
+	MemoryStats(ctx context.Context) (vmm.MemoryStats, error)
 
 	Screenshot(w io.Writer) error
 	ScreenText() (string, error)
@@ -46,6 +47,10 @@ type Machine interface {
 	LiveXML(id uint, media map[string]string) (string, error)
 
 	ChangeMedia(ctx context.Context, target, path string, force bool) error
+	OpenTray(ctx context.Context, target string, force bool) error
+	CloseTray(ctx context.Context, target string) error
+	RemoveMedium(ctx context.Context, target string) error
+	InsertMedium(ctx context.Context, target, path string) error
 	Chardevs() []vmm.Chardev
 	Subscribe(buffer int) (events <-chan vmm.Event, cancel func())
 }
@@ -95,6 +100,7 @@ type Server struct {
 	clients   map[*client]struct{}
 	run       runState
 	drives    []*drive
+	nodes     map[string]node // of blockdev-add, by their names
 }
 
 // NewServer makes a server, which follows the machine's events from now on. Close
@@ -112,6 +118,7 @@ func NewServer(o Options) *Server {
 		listeners: make(map[net.Listener]struct{}),
 		clients:   make(map[*client]struct{}),
 		drives:    drivesOf(o.Domain),
+		nodes:     make(map[string]node),
 	}
 	for _, c := range commands() {
 		s.commands[c.name] = c
