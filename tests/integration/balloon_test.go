@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/govmm/govmm/virtio/balloon"
 	"github.com/govmm/govmm/vmm"
 )
 
@@ -40,6 +41,10 @@ func TestBalloon(t *testing.T) {
 
 	m.memoryBecomes(events, start)
 	small := m.memTotal()
+	stats, err := m.MemoryStats(t.Context())
+	if err != nil || stats[balloon.Total] != small || stats[balloon.Free] == 0 || stats[balloon.Free] >= small {
+		t.Errorf("of %d bytes the guest says %v, %v", small, stats, err)
+	}
 	must(t, m.SetMemory(promised))
 	m.memoryBecomes(events, promised)
 	if got := m.memTotal(); got != small+promised-start {

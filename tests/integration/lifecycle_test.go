@@ -50,7 +50,7 @@ func TestPreserve(t *testing.T) {
 	}
 	core := filepath.Join(t.TempDir(), "core")
 	commanded(t, "dump", "integration", core)
-	checkCore(t, core)
+	readCore(t, core, 2, 256<<20)
 	commanded(t, "destroy", "integration")
 	c.said(`govmm: the guest crashed: panic \(pvpanic\)\n`)
 	c.exit(5)
@@ -72,7 +72,7 @@ func TestCoredump(t *testing.T) {
 			if matched, _ := filepath.Match(filepath.Join(dir, "integration-*.core"), path); !matched {
 				t.Errorf("the core dump is %s", path)
 			}
-			checkCore(t, path)
+			readCore(t, path, 2, 256<<20)
 			if !restart {
 				c.exit(5)
 				return
@@ -85,9 +85,9 @@ func TestCoredump(t *testing.T) {
 	}
 }
 
-// checkCore asks readelf for what is in a core dump of the guest of panics: the registers
-// of two vCPUs and all of the RAM.
-func checkCore(t *testing.T, path string) {
+// readCore asks readelf for what is in a core dump: the registers of the vCPUs and all of
+// the RAM.
+func readCore(t *testing.T, path string, vcpus int, ram uint64) {
 	t.Helper()
 	cmd := exec.Command("readelf", "--wide", "--file-header", "--segments", "--notes", path)
 	text, err := cmd.CombinedOutput()
@@ -96,8 +96,8 @@ func checkCore(t *testing.T, path string) {
 	}
 	for what, n := range map[string]int{
 		`(?m)^  Type: +CORE \(Core file\)$`:   1,
-		`(?m)^  CORE .*NT_PRSTATUS`:           2,
-		`(?m)^  QEMU `:                        2,
+		`(?m)^  CORE .*NT_PRSTATUS`:           vcpus,
+		`(?m)^  QEMU `:                        vcpus,
 		`(?m)^  Machine: +Advanced Micro Dev`: 1,
 	} {
 		if got := len(regexp.MustCompile(what).FindAll(text, -1)); got != n {
@@ -112,7 +112,6 @@ func checkCore(t *testing.T, path string) {
 		}
 		sum += inFile
 	}
-	const ram = 256 << 20
 	if sum > ram || sum < ram-1<<20 { // less what is not RAM below 1 MiB
 		t.Errorf("%d bytes of memory, want %d:\n%s", sum, ram, text)
 	}
@@ -133,6 +132,57 @@ func TestRenameRestart(t *testing.T) {
 	c.report()
 	c.signal(syscall.SIGQUIT)
 	c.exit(128 + int(syscall.SIGQUIT))
+}
+
+// TestEndActions has a guest that switches itself off, or restarts, under the actions that
+// keep its machine.
+func TestEndActions(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		domain domain
+		cause  string
+	}{
+		{"on_poweroff preserve", domain{onPoweroff: "preserve", cmdline: "quiet test=cpus action=poweroff"}, `power-off source="ACPI S5"`},
+		{"on_reboot preserve", domain{onReboot: "preserve", cmdline: "quiet test=cpus action=reboot"}, `reset source="PIIX3 reset control register"`},
+		{"on_poweroff rename-restart", domain{onPoweroff: "rename-restart", cmdline: "quiet test=cpus action=poweroff"}, ""},
+		{"on_reboot rename-restart", domain{onReboot: "rename-restart", cmdline: "quiet test=cpus action=reboot"}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := run(t, test.domain)
+			c.report()
+			if test.cause == "" {
+				c.said(`msg="the machine has another name" name=integration-1`)
+				if got := commanded(t, "domstate", "integration-1"); got != "running" {
+					t.Errorf("domstate: %q", got)
+				}
+				c.report()
+				c.signal(syscall.SIGQUIT)
+				c.exit(128 + int(syscall.SIGQUIT))
+				return
+			}
+			c.said(`msg="the guest has ended, and the machine is kept until it is destroyed" cause=` + test.cause)
+			if got := commanded(t, "domstate", "--reason", "integration"); got != "shut off (shutdown)" {
+				t.Errorf("domstate: %q", got)
+			}
+			commanded(t, "destroy", "integration")
+			c.exit(0)
+		})
+	}
+}
+
+// TestNMI gives each processor of a guest a non-maskable interrupt, which Linux tells of
+// when it knows no reason for it.
+func TestNMI(t *testing.T) {
+	c := run(t, domain{vcpus: 2, initrd: cloudShell, cmdline: "quiet"})
+	c.expect(prompt)
+	commanded(t, "inject-nmi", "integration")
+	for _, cpu := range []string{"0", "1"} {
+		c.contains(`Uhhuh\. NMI received for unknown reason [0-9a-f]+ on CPU ` + cpu)
+	}
+	c.send("\n")
+	c.expect(prompt)
+	c.send("poweroff\n")
+	c.exit(0)
 }
 
 // TestPoweroffRestart starts a guest anew that switches itself off, until a signal asks

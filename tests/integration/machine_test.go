@@ -31,9 +31,16 @@ func newMachine(t *testing.T, d domain) *machine {
 // newMachineOf is newMachine with a whole domain file.
 func newMachineOf(t *testing.T, xml string) *machine {
 	t.Helper()
+	return newMachineWith(t, xml, vmm.Options{})
+}
+
+// newMachineWith is newMachineOf with more options than the console.
+func newMachineWith(t *testing.T, xml string, o vmm.Options) *machine {
+	t.Helper()
 	stdin, keyboard := io.Pipe()
 	g := newGuest(t, keyboard)
-	m := buildMachineOf(t, xml, vmm.Options{Stdin: stdin, Stdout: g.out})
+	o.Stdin, o.Stdout = stdin, g.out
+	m := buildMachineOf(t, xml, o)
 	m.guest, m.closeInput = g, keyboard.Close
 	return m
 }

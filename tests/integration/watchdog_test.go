@@ -2,6 +2,7 @@ package integration
 
 import (
 	"errors"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -80,4 +81,62 @@ func starve(t *testing.T, model string) {
 	}
 	m.send("poweroff\n")
 	m.ends(vmm.CausePowerOff, "ACPI S5")
+}
+
+// TestWatchdogActions starves the watchdog of a stock guest under the actions that
+// TestWatchdog leaves.
+func TestWatchdogActions(t *testing.T) {
+	dumps := t.TempDir()
+	m, events := dogged(t, domcfg.WatchdogNone, dumps)
+	m.starve()
+	if e := m.event(events, "the watchdog", func(e vmm.Event) bool { return e.Kind == vmm.EventWatchdog }); e.Action != domcfg.WatchdogNone {
+		t.Errorf("the watchdog's action is %q", e.Action)
+	}
+	m.shell("true")
+	if got := m.State(); got != vmm.StateRunning {
+		t.Errorf("after nothing was done the machine is %v", got)
+	}
+
+	must(t, m.SetWatchdogAction(domcfg.WatchdogDump))
+	m.starve()
+	e := m.event(events, "a core dump", func(e vmm.Event) bool { return e.Kind == vmm.EventDumped })
+	if e.Err != nil || filepath.Dir(e.Dump.Path) != dumps {
+		t.Errorf("dumped %+v", e)
+	}
+	readCore(t, e.Dump.Path, 1, 256<<20)
+	m.event(events, "resuming", func(e vmm.Event) bool { return e.Kind == vmm.EventResumed })
+	m.shell("true")
+
+	must(t, m.SetWatchdogAction(domcfg.WatchdogShutdown))
+	m.starve()
+	m.event(events, "the power button", func(e vmm.Event) bool { return e.Kind == vmm.EventShutdown })
+	m.expect("reboot: Power down")
+	m.ends(vmm.CausePowerOff, "ACPI S5")
+
+	m, _ = dogged(t, domcfg.WatchdogPoweroff, dumps)
+	m.starve()
+	m.ends(vmm.CausePowerOff, "watchdog")
+}
+
+// dogged is a guest with a shell and a watchdog.
+func dogged(t *testing.T, action domcfg.WatchdogAction, dumps string) (*machine, <-chan vmm.Event) {
+	t.Helper()
+	m := newMachineWith(t, domain{
+		kernel: genericKernel(t).Image, initrd: genericDogs, cmdline: "quiet",
+		devices: "<serial type='stdio'/><watchdog model='i6300esb' action='" + string(action) + "'/>",
+	}.xml(t), vmm.Options{DumpDir: dumps})
+	events, cancel := m.Subscribe(64)
+	t.Cleanup(cancel)
+	must(t, m.Start())
+	m.expect(prompt)
+	return m, events
+}
+
+// starve starts the daemon that feeds the watchdog, anew if need be, and stops it.
+func (m *machine) starve() {
+	m.t.Helper()
+	m.shell("kill -CONT $!; kill $!; wait") // it says that it is to stop
+	m.shell("busybox watchdog -F -T 4 -t 1 /dev/watchdog & sleep 2")
+	m.send("kill -STOP $!\n")
+	m.expect(prompt)
 }
