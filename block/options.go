@@ -74,6 +74,10 @@ type Options struct {
 	// shareable too. Without it one writer excludes all others.
 	Shareable bool
 
+	// Unlocked takes no lock and heeds none, for looking at an image that is in
+	// use. It needs ReadOnly. What is read may be nonsense.
+	Unlocked bool
+
 	// Threads is the greatest number of threads of EngineThreads.
 	// 0 is DefaultThreads, the most is MaxThreads.
 	Threads int

@@ -52,6 +52,9 @@ func openRaw(ctx context.Context, o Options) (_ *Raw, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if o.Unlocked && !o.ReadOnly {
+		return nil, fmt.Errorf("%s: only what is read can be left unlocked", o.Path)
+	}
 	d := &Raw{
 		path: o.Path, fd: -1, readOnly: o.ReadOnly, engine: o.Engine, log: o.Log,
 		queues: make(map[Queue]struct{}),
@@ -67,8 +70,10 @@ func openRaw(ctx context.Context, o Options) (_ *Raw, err error) {
 	if err := d.openFile(o); err != nil {
 		return nil, err
 	}
-	if err := lockImage(ctx, d.fd, d.path, d.readOnly, o.Shareable, d.log); err != nil {
-		return nil, err
+	if !o.Unlocked {
+		if err := lockImage(ctx, d.fd, d.path, d.readOnly, o.Shareable, d.log); err != nil {
+			return nil, err
+		}
 	}
 	size, err := d.measure()
 	if err != nil {

@@ -48,17 +48,23 @@ func HostSecret(_ context.Context, uuid domcfg.UUID) ([]byte, error) {
 	}
 	for _, directory := range append(directories, secretsDirectory) {
 		path := filepath.Join(directory, name)
-		secret, err := readSecret(path)
+		secret, err := FileSecret(path)
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 			looked = append(looked, path)
 			continue
 		}
-		if err != nil {
-			return nil, fmt.Errorf("secret %s: %w", path, err)
-		}
-		return secret, nil
+		return secret, err
 	}
 	return nil, fmt.Errorf("secret %s is neither in %s", name, strings.Join(looked, " nor in "))
+}
+
+// FileSecret reads a secret from a file, which is as those that [HostSecret] finds.
+func FileSecret(path string) ([]byte, error) {
+	secret, err := readSecret(path)
+	if err != nil {
+		return nil, fmt.Errorf("secret %s: %w", path, err)
+	}
+	return secret, nil
 }
 
 // readSecret reads the file of a secret.

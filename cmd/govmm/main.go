@@ -47,7 +47,7 @@ func main() {
 func run(args []string, stdin, stdout, stderr *os.File) int {
 	app := &app{stdin: stdin, stdout: stdout, stderr: &screen{file: stderr}}
 	root := app.rootCommand()
-	root.SetArgs(args)
+	root.SetArgs(keepNegative(args))
 	err := root.Execute()
 	if err == nil {
 		return exitOK
@@ -87,7 +87,8 @@ Linux KVM. It needs neither libvirtd nor QEMU.`,
   govmm console NAME       the console of one of them
   govmm validate *.xml     judge files without running them
   govmm dumpxml vm.xml     the file as govmm understands it
-  govmm check              what this host can do`,
+  govmm check              what this host can do
+  govmm img info FILE      what a disk image is, and more about images`,
 		PersistentPreRunE: func(*cobra.Command, []string) (err error) {
 			a.log, err = a.logging.logger(a.stderr)
 			return err
@@ -119,6 +120,7 @@ Linux KVM. It needs neither libvirtd nor QEMU.`,
 		a.setmemCommand(),
 		a.setlinkCommand(),
 		a.eventCommand(),
+		a.imgCommand(),
 	)
 	root.AddCommand(a.actCommands()...)
 	root.SetFlagErrorFunc(usageError)

@@ -44,6 +44,12 @@ var private = map[string]string{
 	module + "/vmm/statedir": "cmd",
 }
 
+// doors name packages that a room imports though their room is not among those it
+// may: what works without a machine.
+var doors = map[string]string{
+	module + "/block/image": "cmd",
+}
+
 type goPackage struct {
 	ImportPath string
 	Imports    []string
@@ -69,7 +75,7 @@ func TestArrows(t *testing.T) {
 				t.Errorf("%s imports %s, which is for %s alone", p.ImportPath, imp, only)
 			}
 			to := roomOf(imp)
-			if to == "" || to == room {
+			if to == "" || to == room || doors[imp] == room {
 				continue
 			}
 			if !slices.Contains(allowed, to) {
