@@ -58,7 +58,6 @@ func refusals() []rule {
 		{path: "clock@timezone", value: noZone, reason: "the time zone database has no such zone"},
 		{path: "clock@adjustment", when: beyondDuration, reason: "an adjustment of more than 200 years is " + later},
 		{path: "clock/timer", when: attrIs("name", "platform"), reason: "the platform timer is reserved to Xen"},
-		{path: "clock/timer", when: hpetPresent, reason: "the HPET is " + later + `; present="no" is honoured`},
 		{path: "clock/timer/catchup@threshold", value: outside(1, maxCatchup), reason: "the threshold is in milliseconds, up to a day"},
 		{path: "clock/timer/catchup@slew", value: outside(101, 10_000), reason: "the slew is the rate in per cent of the normal one: from 101 to 10000"},
 		{path: "clock/timer/catchup@limit", value: outside(1, maxCatchup), reason: "the limit is in milliseconds, up to a day"},
@@ -335,10 +334,6 @@ func outside(least, most uint64) func(string) bool {
 		n, err := parseUint(v, 10)
 		return err == nil && (n < least || n > most)
 	}
-}
-
-func hpetPresent(_ *Domain, n *node) bool {
-	return n.value("name") == "hpet" && n.value("present") != "no"
 }
 
 func xenDisk(d *Domain, n *node) bool {

@@ -13,11 +13,12 @@ import (
 // The wires of the board into the in-kernel controllers. GSI 0-15 are the ISA
 // interrupts, which reach both the PICs and the I/O APIC; 16-23 reach the I/O
 // APIC alone. The PIT's IRQ 0 is at pin 2 of the I/O APIC, where the PIC's
-// cascade would be, as on every PC; the tables in package boot say the same.
+// cascade would be, as on every PC; the tables in package boot say the same. The
+// HPET can be routed to that pin without the PIC.
 const (
 	irqTimer     = 0
 	irqKeyboard  = 1
-	irqCascade   = 2
+	irqHPET      = ioapicTimer // a GSI for that input of the I/O APIC alone
 	irqRTC       = 8
 	irqSCI       = 9
 	irqMouse     = 12
@@ -29,9 +30,11 @@ const (
 
 // routes are the connections that KVM_SET_GSI_ROUTING makes at start.
 func routes() []kvm.Route {
-	var r []kvm.Route
+	// The HPET's comes first: of two GSIs at one pin, KVM tells the end of an
+	// interrupt as that of the last, which is the one that leads to the PIC too.
+	r := []kvm.Route{kvm.RouteToPin(irqHPET, kvm.IOAPIC, ioapicTimer)}
 	for gsi := range uint32(kvm.IOAPICPins) {
-		if gsi == irqCascade {
+		if gsi == irqHPET {
 			continue
 		}
 		if gsi < picIRQs {
@@ -98,8 +101,10 @@ type pulse struct {
 // one that the guest's set-up of the controllers has swallowed is replaced.
 const endPatience = 10 * time.Millisecond
 
-// newPulse makes a pulse into gsi. The machine's end closes what it takes.
-func (m *Machine) newPulse(gsi uint32) (*pulse, error) {
+// newPulse makes a pulse into gsi. The end of its interrupts is told as that of
+// ends, another GSI at the same pin, or the same. The machine's end closes what
+// it takes.
+func (m *Machine) newPulse(gsi, ends uint32) (*pulse, error) {
 	p := &pulse{vm: m.vm, gsi: gsi, log: m.log, now: m.clock.Now}
 	if m.vm.CheckExtension(kvm.CapIRQFDResample) == 0 {
 		return p, nil
@@ -116,10 +121,10 @@ func (m *Machine) newPulse(gsi uint32) (*pulse, error) {
 		return nil, err
 	}
 	c.add(ended.Close)
-	if err := m.vm.AssignIRQFDResample(trigger.FD(), ended.FD(), gsi); err != nil {
+	if err := m.vm.AssignIRQFDResample(trigger.FD(), ended.FD(), ends); err != nil {
 		return nil, hostError(fmt.Errorf("interrupt %d: %w", gsi, err))
 	}
-	c.add(func() error { return m.vm.DeassignIRQFD(trigger.FD(), gsi) })
+	c.add(func() error { return m.vm.DeassignIRQFD(trigger.FD(), ends) })
 	p.ended = ended
 	return p, nil
 }

@@ -6,18 +6,19 @@ import (
 	"time"
 	_ "time/tzdata" // for hosts without a time zone database
 
+	"github.com/govmm/govmm/devices/irq"
 	"github.com/govmm/govmm/devices/timer"
 	"github.com/govmm/govmm/domcfg"
 	"github.com/govmm/govmm/memory"
 )
 
 // newRTC makes the RTC that the domain's clock describes.
-func (m *Machine) newRTC(w *wiring) (*timer.RTC, error) {
+func (m *Machine) newRTC(irq8 irq.Line) (*timer.RTC, error) {
 	low, high := memory.Split(ramSize(m.domain))
 	o := timer.RTCOptions{
 		Clock:      m.clock,
 		Wall:       m.trackedWall(),
-		IRQ:        w.line(irqRTC),
+		IRQ:        irq8,
 		Ticks:      m.tickOptions("rtc", timer.TickDelay),
 		RAMBelow4G: low,
 		RAMAbove4G: high,

@@ -8,6 +8,7 @@ import (
 	"github.com/govmm/govmm/boot/mptable"
 	"github.com/govmm/govmm/devices/pci"
 	"github.com/govmm/govmm/devices/platform"
+	"github.com/govmm/govmm/devices/timer"
 )
 
 // Where the tables go: the ACPI root pointer at the start of the BIOS area, the
@@ -64,6 +65,9 @@ func (m *Machine) acpiConfig(low uint64) acpi.Config {
 		PVPanicPort: platform.PvpanicPort,
 		Keyboard:    true,
 		Mouse:       true,
+		HPET:        m.hasHPET(),
+		HPETAddr:    timer.HPETBase,
+		HPETID:      timer.HPETID,
 
 		SMICommandPort: pci.APMPort,
 	}

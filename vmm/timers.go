@@ -4,13 +4,14 @@ import (
 	"context"
 	"time"
 
+	"github.com/govmm/govmm/devices/irq"
 	"github.com/govmm/govmm/devices/timer"
 	"github.com/govmm/govmm/domcfg"
 )
 
-// addTimers adds the PIT and the RTC with its CMOS RAM.
+// addTimers adds the PIT, the HPET and the RTC with its CMOS RAM.
 func (m *Machine) addTimers(_ context.Context, w *wiring) error {
-	irq0, err := m.newPulse(irqTimer)
+	irq0, err := m.newPulse(irqTimer, irqTimer)
 	if err != nil {
 		return err
 	}
@@ -19,7 +20,15 @@ func (m *Machine) addTimers(_ context.Context, w *wiring) error {
 		IRQ:   irq0,
 		Ticks: m.tickOptions("pit", timer.TickCatchup),
 	})
-	rtc, err := m.newRTC(w)
+	hpet, err := m.addHPET(w, pit, irq0)
+	if err != nil {
+		return err
+	}
+	irq8 := w.line(irqRTC)
+	if hpet != nil {
+		irq8 = hpet.RTCLine(irq8)
+	}
+	rtc, err := m.newRTC(irq8)
 	if err != nil {
 		return err
 	}
@@ -32,8 +41,41 @@ func (m *Machine) addTimers(_ context.Context, w *wiring) error {
 	)
 }
 
+// addHPET adds the HPET, unless the domain says that there is none. irq0 is the
+// input that it shares with the PIT.
+func (m *Machine) addHPET(w *wiring, pit *timer.PIT, irq0 irq.Pulse) (*timer.HPET, error) {
+	if !m.hasHPET() {
+		return nil, nil
+	}
+	irq8, err := m.newPulse(irqRTC, irqRTC)
+	if err != nil {
+		return nil, err
+	}
+	route, err := m.newPulse(irqHPET, irqTimer)
+	if err != nil {
+		return nil, err
+	}
+	hpet := timer.NewHPET(timer.HPETOptions{
+		Clock: m.clock,
+		IRQ0:  timer.HPETInput{Pulse: irq0, Line: w.line(irqTimer)},
+		IRQ8:  timer.HPETInput{Pulse: irq8, Line: w.line(irqRTC)},
+		Route: timer.HPETInput{Pulse: route, Line: w.line(irqHPET)},
+		PIT:   pit,
+		Ticks: m.tickOptions("hpet", timer.TickDiscard),
+	})
+	m.board.resets(hpet)
+	return hpet, m.mmio.Add(timer.HPETBase, timer.HPETSize, "hpet", hpet)
+}
+
+// hasHPET tells whether there is an HPET: a pc has one unasked.
+func (m *Machine) hasHPET() bool {
+	t := m.domain.Clock.Timer("hpet")
+	return t == nil || t.Present != domcfg.No
+}
+
 // tickOptions are a timer's tick policy. Unasked, a guest that counts the PIT's
-// ticks loses none, as with the PIT of KVM; the RTC is as QEMU's.
+// ticks loses none, as with the PIT of KVM; the RTC and the HPET, whose counter
+// tells what was lost, are as QEMU's.
 func (m *Machine) tickOptions(name string, otherwise timer.TickPolicy) timer.TickOptions {
 	o := timer.TickOptions{Policy: otherwise}
 	t := m.domain.Clock.Timer(name)

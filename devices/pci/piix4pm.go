@@ -151,6 +151,6 @@ func (p *PIIX4PM) Reset() {
 	p.relocate()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.s = PMState{Asserted: p.s.Asserted, SeenHalf: p.half()}
+	p.s = PMState{Asserted: p.s.Asserted, IRQ8: p.s.IRQ8, SeenHalf: p.half()}
 	p.update()
 }

@@ -107,6 +107,45 @@ func TestPowerButton(t *testing.T) {
 	}
 }
 
+// The RTC's interrupt sets RTC_STS when it begins, whoever is told of it.
+func TestRTCStatus(t *testing.T) {
+	r := newRig(t, true)
+	wire := r.pm.IRQ8()
+	wire.Set(true)
+	if v := r.in(pmBase, 2); v != pmRTC || r.irq[SCI] {
+		t.Errorf("status %#x, SCI %v before ACPI was enabled", v, r.irq[SCI])
+	}
+	r.out(pmBase, 2, pmRTC)
+	wire.Set(true)
+	if v := r.in(pmBase, 2); v != 0 {
+		t.Errorf("status %#x: cleared, it stays so until the next interrupt", v)
+	}
+	r.out(APMPort, 1, ACPIEnable)
+	wire.Set(false)
+	wire.Set(true)
+	if r.irq[SCI] {
+		t.Error("an SCI without RTC_EN")
+	}
+	r.out(pmBase+2, 2, pmRTC)
+	if v := r.in(pmBase, 4); v != pmRTC|pmRTC<<16 || !r.irq[SCI] {
+		t.Errorf("event block %#x, SCI %v with RTC_EN", v, r.irq[SCI])
+	}
+	r.out(pmBase, 2, pmRTC)
+	if r.irq[SCI] {
+		t.Error("the SCI stays")
+	}
+	wire.Set(false)
+	wire.Set(true)
+	if !r.irq[SCI] {
+		t.Error("no SCI at an interrupt")
+	}
+	r.bus.Reset()
+	wire.Set(true) // it was asserted all the time
+	if v := r.in(pmBase, 4); v != 0 || r.irq[SCI] {
+		t.Errorf("event block %#x, SCI %v after a reset", v, r.irq[SCI])
+	}
+}
+
 func TestGPE(t *testing.T) {
 	r := newRig(t, true)
 	r.out(APMPort, 1, ACPIEnable)

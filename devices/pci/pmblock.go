@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/govmm/govmm/devices/bus"
+	"github.com/govmm/govmm/devices/irq"
 )
 
 // The registers in the block at PMBASE. Those of power planes and device
@@ -51,6 +52,7 @@ type PMState struct {
 
 	SeenHalf int64 // changes of the timer's bit 23 up to this one are flagged
 	Asserted bool  // level of the SCI
+	IRQ8     bool  // level of the RTC's interrupt
 }
 
 // PMState returns a copy of the state outside of configuration space.
@@ -114,6 +116,25 @@ func (p *PIIX4PM) PressPowerButton() (heard bool) {
 	p.s.Status |= pmPowerButton
 	p.update()
 	return p.s.Control&pmSCIEnable != 0 && p.s.Enable&pmPowerButton != 0
+}
+
+// IRQ8 is the wire by which the function watches the RTC: its interrupt sets the
+// RTC status, which is how ACPI is told of an alarm (ACPI 6.5, section 4.8.3.1.1).
+// That is so as well while the interrupt itself goes nowhere, as when an HPET has
+// taken its place.
+func (p *PIIX4PM) IRQ8() irq.Line {
+	return irq.LineFunc(func(asserted bool) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.s.IRQ8 == asserted {
+			return
+		}
+		p.s.IRQ8 = asserted
+		if asserted {
+			p.s.Status |= pmRTC
+			p.update()
+		}
+	})
 }
 
 // RaiseGPE signals general purpose event n, 0 to 15.

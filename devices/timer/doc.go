@@ -1,17 +1,18 @@
 // Package timer models the PC's timekeeping devices: the 8254 programmable
-// interval timer with the system control port 0x61, and the MC146818 real-time
-// clock with its CMOS RAM.
+// interval timer with the system control port 0x61, the MC146818 real-time
+// clock with its CMOS RAM, and the high precision event timer (HPET).
 //
 // Sources: Intel 8254 data sheet (231164-005), Motorola MC146818 data sheet,
-// Intel 82371SB (PIIX3) data sheet for the ports.
+// Intel 82371SB (PIIX3) data sheet for the ports, IA-PC HPET specification 1.0a.
 //
 // What becomes of ticks that the guest misses is a timer's tick policy (tick.go).
 //
 // All state is computed from the injected clock when it is looked at; a host
 // timer is armed only while the guest waits for an interrupt. Left out: the
 // sound of the speaker, the interrupt edge that a control word causes on real
-// hardware by raising channel 0's OUT, and the RTC's daylight saving bit and
-// square wave output, which the PC does not use.
+// hardware by raising channel 0's OUT, the RTC's daylight saving bit and square
+// wave output, which the PC does not use, and the HPET's interrupts by message
+// (FSB), which are optional.
 package timer
 
 import (

@@ -47,6 +47,7 @@ type PITState struct {
 	Counters [3]CounterState
 	System   uint8 // bits 3:0 of port 0x61
 	Ticks    TickState
+	Muted    bool // see PIT.Mute
 }
 
 // NewPIT returns a PIT in its power-on state: counter 1 runs as PC firmware
@@ -92,7 +93,7 @@ func (p *PIT) now() int64 { return ticksAt(p.clock.Now(), PITFrequency) }
 func (p *PIT) advance() (t int64) {
 	t = p.now()
 	c := &p.s.Counters[0]
-	if n := c.advance(t); n > 0 {
+	if n := c.advance(t); n > 0 && !p.s.Muted {
 		p.s.Ticks.due(&p.options, n, p.period())
 	}
 	p.s.Counters[1].advance(t)
@@ -177,6 +178,10 @@ func (p *PIT) period() time.Duration {
 // schedule arms the host timer for the next tick, and only if there is one.
 // mu is held.
 func (p *PIT) schedule() {
+	if p.s.Muted {
+		p.timer.Stop()
+		return
+	}
 	c := &p.s.Counters[0]
 	var rise time.Duration
 	tick, ok := c.nextRise()
@@ -188,6 +193,21 @@ func (p *PIT) schedule() {
 		return
 	}
 	p.timer.Stop()
+}
+
+// Mute takes counter 0's OUT off the interrupt, as the HPET does in legacy
+// replacement, or connects it again. The ticks of the time between are nobody's.
+func (p *PIT) Mute(muted bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.s.Muted == muted {
+		return
+	}
+	p.advance()
+	p.s.Muted = muted
+	p.s.Ticks.restart()
+	p.s.Ticks.Owed = 0
+	p.schedule()
 }
 
 // tick runs when the host timer does: it fires one tick, if one is due.

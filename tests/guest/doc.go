@@ -37,10 +37,11 @@
 //	pic=how       of missed ticks: on, or off for the I/O APIC
 //	windows=n     quarters of a second that those are counted
 //
-// The tests are acpi, boot, cpuid, i8042, ioapic, lapic, memory, pci, pic, pit,
+// The tests are acpi, boot, cpuid, hpet, i8042, ioapic, lapic, memory, pci, pic, pit,
 // pmtimer, port92, pvpanic, rtc, smp and uart, and the slow ones rtc-update,
-// rtc-rollover, i6300esb, ib700, pio-bench, mmio-bench, spin-bench, irq-bench, and those of
-// missed ticks, ticks-pit and ticks-rtc, whose numbers are for who knows the tick policy.
+// rtc-rollover, hpet-route (not with the interrupt controllers of KVM under QEMU, which have no such
+// input), i6300esb, ib700, pio-bench, mmio-bench, spin-bench, irq-bench, and those of missed
+// ticks, ticks-pit, ticks-rtc and ticks-hpet, whose numbers are for who knows the tick policy.
 //
 // Those of virtio devices (Virtual I/O Device specification 1.3) are slow tests,
 // too, since a machine need not have any: virtio-pci (what each function shows),

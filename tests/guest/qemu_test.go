@@ -95,7 +95,7 @@ func TestQEMUSlow(t *testing.T) {
 	var r *QEMURun
 	var err error
 	for range 3 {
-		r = run(t, images(t).Kernel, QEMUOptions{Cmdline: "test=rtc-update,rtc-rollover,pio-bench,mmio-bench,spin-bench n=100"})
+		r = run(t, images(t).Kernel, QEMUOptions{Cmdline: "test=rtc-update,rtc-rollover,hpet-route,pio-bench,mmio-bench,spin-bench n=100"})
 		if err = r.Report.Err(); err == nil {
 			break
 		}

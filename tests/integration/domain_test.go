@@ -17,6 +17,7 @@ type domain struct {
 	initrd     string // cloudTest
 	cmdline    string // words behind "console=ttyS0"
 	noACPI     bool
+	clock      string // what is in <clock offset='utc'>; nothing
 	onPoweroff string // destroy
 	onReboot   string // restart
 	onCrash    string // destroy
@@ -46,6 +47,7 @@ func (d domain) xml(t *testing.T) string {
   </os>
   %s
   <on_poweroff>%s</on_poweroff>
+  <clock offset='utc'>%s</clock>
   <on_reboot>%s</on_reboot>
   <on_crash>%s</on_crash>
   <devices>
@@ -61,6 +63,7 @@ func (d domain) xml(t *testing.T) string {
 		d.cmdline,
 		features,
 		cmp.Or(d.onPoweroff, "destroy"),
+		d.clock,
 		cmp.Or(d.onReboot, "restart"),
 		cmp.Or(d.onCrash, "destroy"),
 		cmp.Or(d.devices, "<serial type='stdio'/>"),

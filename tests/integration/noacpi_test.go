@@ -44,6 +44,7 @@ func TestWithoutACPI(t *testing.T) {
 // TSC: interrupts by the 8259s, ticks by the 8254, time by ACPI's PM timer.
 func TestLegacyTimers(t *testing.T) {
 	c := run(t, domain{
+		clock:   "<timer name='hpet' present='no'/>",
 		cmdline: "quiet nolapic noapic no-kvmclock notsc test=cpus,irq,clocksource",
 	})
 	f := c.report()

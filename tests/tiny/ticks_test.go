@@ -56,6 +56,7 @@ func TestMissedTicks(t *testing.T) {
 	}{
 		{"pit", func(hz int) float64 { return 1193182 / float64(1193182/hz) }, 1000},
 		{"rtc", func(hz int) float64 { return float64(hz) }, 1024},
+		{"hpet", func(hz int) float64 { return 1e8 / float64(100_000_000/hz) }, 1000},
 	} {
 		for _, tt := range []struct {
 			policy, catchup string

@@ -128,3 +128,21 @@ TEST_SLOW(ticks_rtc, "ticks-rtc")
 	rtc_acknowledge();
 	unroute(8, vector);
 }
+
+static void hpet_write(unsigned reg, uint32_t v) { write32(0xfed00000ull + reg, v); }
+
+TEST_SLOW(ticks_hpet, "ticks-hpet")
+{
+	if (!has_pm_timer())
+		return;
+	unsigned vector = route(0, NULL);
+	hpet_write(0x010, 0);
+	hpet_write(0x0f0, 0);
+	hpet_write(0x100, 0x14c); /* comparator 0: interrupts, periodic, both values, 32 bits */
+	hpet_write(0x108, (uint32_t)(100000000 / option_number("hz", 1000)));
+	hpet_write(0x010, 3);
+	count(vector);
+	hpet_write(0x100, 0);
+	hpet_write(0x010, 0);
+	unroute(0, vector);
+}
