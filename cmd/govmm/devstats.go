@@ -78,8 +78,8 @@ func (s *statistics) interfaces(ctx context.Context, r remote) error {
 	return nil
 }
 
-// image is what is in a drive, or a hard disk (BlockInfo).
-type image struct {
+// inserted is what is in a drive, or a hard disk (BlockInfo).
+type inserted struct {
 	Device   string
 	Inserted struct {
 		File  string
@@ -90,11 +90,11 @@ type image struct {
 }
 
 func (s *statistics) blocks(ctx context.Context, r remote) error {
-	var images []image
+	var images []inserted
 	if err := r.client.Execute(ctx, "query-block", nil, &images); err != nil {
 		return err
 	}
-	of := make(map[string]image)
+	of := make(map[string]inserted)
 	for _, i := range images {
 		of[i.Device] = i
 	}
@@ -123,7 +123,7 @@ func (s *statistics) blocks(ctx context.Context, r remote) error {
 // sizes tells how long a disk is for the guest (capacity), how much of the host it takes
 // (allocation), and how long its file is (physical). A disk that is no file of this host
 // has the first alone.
-func (s *statistics) sizes(i int, of image) {
+func (s *statistics) sizes(i int, of inserted) {
 	capacity := of.Inserted.Image.Size
 	var st unix.Stat_t
 	isFile := unix.Stat(of.Inserted.File, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG
