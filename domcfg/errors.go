@@ -63,6 +63,23 @@ func (e Errors) Unwrap() []error {
 	return errs
 }
 
+// Fault is an error about the first element of a domain, or the attribute of one, at a path such as
+// vcpu@cpuset, with the place where it was read: for what only the host can tell to be wrong.
+func (d *Domain) Fault(path, format string, args ...any) *Error {
+	steps, attr, _ := strings.Cut(path, "@")
+	n := d.tree()
+	for step := range strings.SplitSeq(steps, "/") {
+		if next := n.child(step); next != nil {
+			n = next
+		}
+	}
+	e := &Error{Pos: n.pos(), Path: n.path(), Msg: fmt.Sprintf(format, args...)}
+	if attr != "" {
+		e.Pos = n.attrPos(attr)
+	}
+	return e
+}
+
 // A Warning names something that was accepted without having its full effect.
 type Warning struct {
 	Pos  Pos

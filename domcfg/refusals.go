@@ -41,10 +41,8 @@ func refusals() []rule {
 		{path: "memtune/soft_limit", reason: cgroups},
 		{path: "memtune/swap_hard_limit", reason: cgroups},
 		{path: "memtune/min_guarantee", reason: "a guaranteed minimum of memory is not possible on Linux, and libvirt refuses it for QEMU"},
-		{path: "vcpu@cpuset", reason: "tying CPUs to those of the host is " + later},
 		{path: "vcpu@current", when: func(d *Domain, _ *node) bool { return d.VCPU.Current < d.VCPU.Count },
 			reason: "CPUs that are offline at start are " + later},
-		{path: "cputune/vcpupin", reason: "tying CPUs to those of the host is " + later},
 		{path: "cputune/shares", reason: cgroups},
 
 		{path: "cpu/model", reason: "CPU models are " + later},

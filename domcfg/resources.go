@@ -52,8 +52,15 @@ func (v *VCPU) code(c *coder) {
 // CPUTune is the element cputune.
 type CPUTune struct {
 	Elem
-	Shares uint // relative weight, 2 to 262144; 0 for the host's default
-	Pins   []*VCPUPin
+	Shares   uint // relative weight, 2 to 262144; 0 for the host's default
+	Pins     []*VCPUPin
+	Emulator *EmulatorPin // newer than the document
+}
+
+// EmulatorPin ties all threads but those of the virtual CPUs to host CPUs.
+type EmulatorPin struct {
+	Elem
+	CPUSet CPUSet
 }
 
 // VCPUPin ties one virtual CPU to host CPUs.
@@ -66,7 +73,10 @@ type VCPUPin struct {
 func (t *CPUTune) code(c *coder) {
 	number(c.leaf("shares"), &t.Shares, 2, 262144)
 	children(c, "vcpupin", &t.Pins)
+	child(c, "emulatorpin", &t.Emulator)
 }
+
+func (p *EmulatorPin) code(c *coder) { c.attr("cpuset").required().cpuset(&p.CPUSet) }
 
 func (p *VCPUPin) code(c *coder) {
 	optional(c.attr("vcpu").required(), &p.VCPU, 0, 1<<31-1)

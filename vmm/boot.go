@@ -207,6 +207,7 @@ func CheckDomain(ctx context.Context, d *domcfg.Domain, o Options) error {
 	m.boot.kernelPath, m.boot.initrdPath = d.OS.Kernel, d.OS.Initrd // a bootloader is not run
 	err := errors.Join(
 		checkMemory(ramSize(d)),
+		m.findCPUs(ctx),
 		m.createVM(ctx),
 		m.openBoot(ctx),
 	)

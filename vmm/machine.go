@@ -38,6 +38,10 @@ type Options struct {
 	// virtual consoles (type vc), which "" leaves without, and of channels, for
 	// which it is an error. It must exist.
 	RuntimeDir string
+	// OwnsProcess says that the process is there for this machine alone, as that of "govmm
+	// run" is. What can only be had for a process is then done to it: it runs on the CPUs of
+	// <vcpu cpuset=> or <emulatorpin>, until Close. Otherwise the vCPUs' threads alone do.
+	OwnsProcess bool
 	// DebugExit gives the guest a port that ends the machine with a number, at
 	// 0xF4, as QEMU's isa-debug-exit does. Test kernels use it.
 	DebugExit bool
@@ -98,6 +102,8 @@ type Machine struct {
 	initial resetState
 	gate    *gate
 	closer  closer
+
+	placement placement
 
 	connections []*nbd.Client // of disks; Close has them give up lost servers
 
@@ -161,6 +167,8 @@ func New(ctx context.Context, d *domcfg.Domain, o Options) (_ *Machine, err erro
 	for _, step := range []func(context.Context) error{
 		m.runBootloader,
 		m.openBoot,
+		m.findCPUs,
+		m.moveProcess,
 		m.createVM,
 		m.mapMemory,
 		m.createIRQChips,
@@ -299,7 +307,10 @@ func (m *Machine) createVCPUs(context.Context) error {
 		if err := m.initial.readVCPU(c); err != nil {
 			return hostError(err)
 		}
-		m.cpus = append(m.cpus, &vcpu{kvm: c, id: id, ports: m.ports, mmio: m.mmio, died: m.request})
+		m.cpus = append(m.cpus, &vcpu{
+			kvm: c, id: id, ports: m.ports, mmio: m.mmio, died: m.request,
+			prepare: func() error { return m.prepareThread(id) },
+		})
 	}
 	m.gate = newGate(n, func() {
 		for _, v := range m.cpus {

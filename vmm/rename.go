@@ -38,6 +38,7 @@ func (m *Machine) rename() error {
 		m.mu.Lock()
 		m.name = name
 		m.mu.Unlock()
+		m.renameThreads()
 		m.log.Info("the machine has another name", "name", name)
 		m.events.publish(Event{Kind: EventRenamed, Name: name})
 		return nil

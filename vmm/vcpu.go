@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -21,6 +22,8 @@ type vcpu struct {
 	mmio  *bus.Bus
 	// died is told why the guest cannot go on. It shuts the gate.
 	died func(Exit)
+	// prepare is called first, on the vCPU's thread.
+	prepare func() error
 
 	tid     atomic.Int32 // of the thread, once it runs
 	pending bool         // the last exit's answer has not been taken by KVM yet
@@ -41,9 +44,19 @@ func (v *vcpu) kick() {
 // affinity, priority and name that a vCPU thread may be given.
 func (v *vcpu) run() {
 	runtime.LockOSThread()
+	if onFirstThread() { // it would not end, and its name is that of the process
+		defer runtime.UnlockOSThread()
+		var other sync.WaitGroup
+		other.Go(v.run)
+		other.Wait()
+		return
+	}
 	v.tid.Store(int32(unix.Gettid()))
 	defer v.tid.Store(0)
 	defer v.recovered()
+	if err := v.prepare(); err != nil {
+		v.died(Exit{Cause: CauseHost, Source: v.name(), Detail: err.Error()})
+	}
 	for {
 		if v.gate.closed() {
 			v.settle()

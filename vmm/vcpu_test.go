@@ -48,7 +48,7 @@ func newLoop(t testing.TB, code ...byte) (*vcpu, *counter) {
 	}
 	t.Cleanup(func() { close() })
 	device := &counter{}
-	v := &vcpu{kvm: cpu, ports: bus.New("port", 1<<16), mmio: bus.New("memory", 0), gate: newGate(1, func() {})}
+	v := &vcpu{kvm: cpu, ports: bus.New("port", 1<<16), mmio: bus.New("memory", 0), gate: newGate(1, func() {}), prepare: func() error { return nil }}
 	v.died = func(e Exit) { t.Error(e) }
 	if err := v.ports.Add(counterPort, 1, "counter", device); err != nil {
 		t.Fatal(err)

@@ -82,7 +82,7 @@ did not react to (130 after ^]).`,
 			if err := a.report(j); err != nil {
 				return err
 			}
-			options.Log = a.log
+			options.Log, options.OwnsProcess = a.log, true
 			if !noControl {
 				if err := a.control.open(j.domain.Name, a.log); err != nil {
 					return err

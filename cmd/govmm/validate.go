@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"github.com/govmm/govmm/domcfg"
 	"github.com/govmm/govmm/vmm"
 )
 
@@ -31,7 +33,11 @@ of this is a list on standard output, of each file with its own code.`,
 				j := a.judge(name)
 				if j.code == exitOK && host {
 					if err := vmm.CheckDomain(c.Context(), j.domain, vmm.Options{Log: a.log}); err != nil {
-						j.fail(hostCode(err), name+": ", err)
+						prefix := name + ": "
+						if placed := (*domcfg.Error)(nil); errors.As(err, &placed) {
+							prefix = "" // it has the file's name
+						}
+						j.fail(hostCode(err), prefix, err)
 					}
 				}
 				worst = worse(worst, j.code)
