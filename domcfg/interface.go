@@ -36,6 +36,7 @@ type Interface struct {
 	MTU           uint   // bytes, 68 to 65535; 0 for the host's
 	ROM           *ROM
 	PortForwards  []*PortForward // user
+	TrustFilters  YesNo          // direct: whether the host's interface follows the address and filter that the guest sets; yes if absent
 }
 
 // IsVirtio reports whether the NIC is a virtio one. Its name's case does not count.
@@ -135,6 +136,7 @@ func (i *Interface) code(c *coder) {
 	enum(c.attr("type").required(), &i.Type, InterfaceNetwork, InterfaceBridge, InterfaceUser, InterfaceEthernet,
 		InterfaceDirect, InterfaceMcast, InterfaceServer, InterfaceClient,
 		"internal", "hostdev", "udp", "vhostuser", "vdpa", "null", "vds")
+	c.attr("trustGuestRxFilters").yesNo(&i.TrustFilters)
 	c.group("mac", func(c *coder) { value(c.attr("address"), &i.MAC, ParseMAC, MAC.String) })
 	c.group("source", func(c *coder) {
 		s := &i.Source

@@ -153,11 +153,13 @@ var nicModels = []string{"virtio", "e1000", "rtl8139"}
 func interfaceRefusals() []rule {
 	const later = "not in this version of govmm"
 	return []rule{
-		{path: "devices/interface@type", value: not("bridge", "user", "ethernet", "mcast", "server", "client"),
-			reason: "this network is " + later + "; bridge, user, ethernet, mcast, server and client are"},
+		{path: "devices/interface@type", value: not("bridge", "user", "ethernet", "direct", "mcast", "server", "client"),
+			reason: "this network is " + later + "; bridge, user, ethernet, direct, mcast, server and client are"},
 		{path: "devices/interface/model@type", value: func(m string) bool { return !slices.Contains(nicModels, strings.ToLower(m)) },
 			reason: "this NIC is " + later + "; " + strings.Join(nicModels, ", ") + " are"},
 		{path: "devices/interface/driver@queues", value: not("1"), when: offTap, reason: "only a tap has several pairs of queues"},
+		{path: "devices/interface/virtualport", when: attrIs("type", "802.1Qbg"),
+			reason: "to associate a guest with the switch takes lldpad and its VDP, which is " + later + "; without it the frames go out as they are"},
 		{path: "devices/interface/virtualport", reason: "virtual ports are " + later},
 	}
 }

@@ -269,7 +269,7 @@ func TestRefusals(t *testing.T) {
 		{withDevices("<hostdev mode='capabilities' type='net'><source/></hostdev>"), `5:10: devices/hostdev: capabilities are reserved to LXC`},
 		{withDevices("<smartcard mode='host'/>"), `5:10: devices/smartcard: smartcards are not`},
 		{withDevices("<interface type='user'><model type='virtio'/><portForward proto='tcp' dev='eth0'><range start='1'/></portForward></interface>"), `5:80: devices/interface/portForward: dev="eth0"`},
-		{withDevices("<interface type='direct'><source dev='eth0'/><model type='virtio'/></interface>"), `5:21: devices/interface: type="direct": this network`},
+		{withDevices("<interface type='direct'><source dev='eth0'/><virtualport type='802.1Qbg'><parameters managerid='1' typeid='2' typeidversion='3'/></virtualport><model type='virtio'/></interface>"), `5:55: devices/interface/virtualport: to associate a guest`},
 		{withDevices("<interface type='network'><source network='n'/><model type='virtio'/></interface>"), `5:21: devices/interface: type="network": this network`},
 		{withDevices("<interface type='server'><source port='5'/><model type='virtio'/><driver queues='2'/></interface>"), `5:83: devices/interface/driver: queues="2": only a tap has`},
 		{withDevices("<interface type='bridge'><source bridge='b'/><model type='pcnet'/></interface>"), `5:62: devices/interface/model: type="pcnet": this NIC`},

@@ -3,7 +3,8 @@
 //
 // A front end is the NIC the guest sees, in virtio or devices. A back end is a
 // host resource; it implements [Backend]. Here are the tap interface ([Tap]),
-// alone or in a bridge, and the pair ([NewPair]), two back ends joined by a
+// alone or in a bridge, the macvtap ([Macvtap]), which shares an interface of the
+// host, and the pair ([NewPair]), two back ends joined by a
 // wire that is in no network. Package vhost below lets the kernel move the
 // frames of a tap by itself.
 //

@@ -52,7 +52,7 @@ func (e *endpoint) state() error {
 // failed is fail for an operation of a queue.
 func (e *endpoint) failed(operation string, errno syscall.Errno) error {
 	switch errno {
-	case unix.EBADFD, unix.ENODEV, unix.ENXIO:
+	case unix.EBADFD, unix.ENODEV, unix.ENXIO, unix.ENOLINK:
 		return e.fail(errGone)
 	case unix.EPIPE, unix.ECONNRESET, unix.ENOTCONN:
 		return e.fail(errPeerGone)

@@ -58,11 +58,11 @@ func NewTap(o TapOptions) (*Tap, error) {
 	// Netlink sockets belong to the thread's network namespace.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	h, err := newHostInterface("tap "+o.Name, o.Log)
 	if err != nil {
-		return nil, fmt.Errorf("net: tap %s: netlink socket: %w", o.Name, err)
+		return nil, err
 	}
-	t := &Tap{endpoint: newEndpoint("tap "+o.Name, o.Log), handle: handle, watch: &linkWatch{}}
+	t := &Tap{hostInterface: h}
 	if err := t.open(o); err != nil {
 		return nil, errors.Join(fmt.Errorf("net: tap %s: %w", o.Name, err), t.Close())
 	}
@@ -144,21 +144,11 @@ func (t *Tap) open(o TapOptions) error {
 	if err != nil {
 		return fmt.Errorf("look up: %w", err)
 	}
-	attrs := l.Attrs()
-	t.index = attrs.Index
-	t.mtu.Store(int32(attrs.MTU))
-	if attrs.Statistics != nil {
-		t.before = netlink.LinkStatistics64(*attrs.Statistics)
-	}
+	t.note(l.Attrs())
 	if err := t.configure(o, l); err != nil {
 		return err
 	}
-	t.link.Set(true)
-	t.queues[0].enabled.Store(true)
-	if err := t.watch.start(t.index, t.refresh, t.linkChanged); err != nil {
-		return fmt.Errorf("watch the interface: %w", err)
-	}
-	return nil
+	return t.connect()
 }
 
 // attach opens the queues, and leaves all but the first detached.
@@ -208,15 +198,6 @@ func (t *Tap) attach(o TapOptions) error {
 		}
 	}
 	return nil
-}
-
-// adopt makes a queue of the descriptor.
-func (t *Tap) adopt(fd int) error {
-	q, err := newFileQueue(t.endpoint, fd, false)
-	if err == nil {
-		t.queues = append(t.queues, q)
-	}
-	return err
 }
 
 func (o *TapOptions) attachError(err error) error {
@@ -316,32 +297,4 @@ func (t *Tap) bridge(name string) (*netlink.Bridge, error) {
 		return nil, fmt.Errorf("%s is a %s, not a bridge", name, l.Type())
 	}
 	return b, nil
-}
-
-// linkChanged is called by the watch.
-func (t *Tap) linkChanged(e linkEvent) {
-	switch {
-	case !e.gone:
-		t.link.Set(e.up && t.state() == nil)
-	case t.queues[0].ioctl(func(fd int) error {
-		if tunAttached(fd) {
-			return nil // moved to another network namespace
-		}
-		return errGone
-	}) == errGone:
-		t.fail(errGone)
-	}
-}
-
-// refresh is what the watch calls after it may have missed something.
-func (t *Tap) refresh() linkEvent {
-	l, err := t.handle.LinkByIndex(t.index)
-	if err != nil {
-		return linkEvent{up: t.link.Get(), gone: isNotFound(err)}
-	}
-	return linkEvent{up: l.Attrs().RawFlags&unix.IFF_UP != 0}
-}
-
-func isNotFound(err error) bool {
-	return errors.As(err, new(netlink.LinkNotFoundError)) || errors.Is(err, unix.ENODEV)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/govmm/govmm/domcfg"
 	hostnet "github.com/govmm/govmm/net"
@@ -24,7 +25,7 @@ const (
 // nic is a network interface of the board.
 type nic struct {
 	alias  string
-	host   string // the name of its tap, if it has one
+	host   string // the name of its tap or macvtap, if it has one
 	mac    domcfg.MAC
 	device nicDevice
 }
@@ -37,6 +38,11 @@ type nicDevice interface {
 
 // addInterfaces adds the network interfaces that the domain lists.
 func (m *Machine) addInterfaces(ctx context.Context) error {
+	if slices.ContainsFunc(m.domain.Devices.Interfaces, makesInterface) {
+		if err := hostnet.Sweep(m.log); err != nil {
+			m.log.Warn("something that a killed process has left is still there", "error", err)
+		}
+	}
 	for n, i := range m.domain.Devices.Interfaces {
 		if err := m.addInterface(ctx, i, n); err != nil {
 			return fmt.Errorf("devices/interface[%d]: %w", n+1, err)
@@ -57,7 +63,7 @@ func (m *Machine) addInterface(ctx context.Context, i *domcfg.Interface, index i
 		return err
 	}
 	n := &nic{alias: name, mac: i.MAC}
-	if tap, ok := host.(*hostnet.Tap); ok {
+	if tap, ok := host.(interface{ Name() string }); ok {
 		n.host = tap.Name()
 	}
 	add := m.addEmulatedNIC
@@ -72,6 +78,15 @@ func (m *Machine) addInterface(ctx context.Context, i *domcfg.Interface, index i
 		return n.device.SetLink(false)
 	}
 	return nil
+}
+
+// makesInterface reports whether an interface of the host is made for one of the guest.
+func makesInterface(i *domcfg.Interface) bool {
+	switch i.Type {
+	case domcfg.InterfaceBridge, domcfg.InterfaceEthernet, domcfg.InterfaceDirect:
+		return true
+	}
+	return false
 }
 
 // queuePairs is how many pairs of queues a network interface has.
@@ -128,6 +143,17 @@ func (m *Machine) openHostEnd(ctx context.Context, i *domcfg.Interface, name str
 		return openedNet(socket.NewServer(wire))
 	case domcfg.InterfaceClient:
 		return openedNet(socket.NewClient(wire))
+	case domcfg.InterfaceDirect:
+		return openedNet(hostnet.NewMacvtap(hostnet.MacvtapOptions{
+			Name:        i.TargetDev,
+			Source:      i.Source.Dev,
+			Mode:        hostnet.MacvtapMode(i.Source.Mode),
+			MAC:         i.MAC,
+			Queues:      queuePairs(i),
+			MTU:         int(i.MTU),
+			FixedFilter: i.TrustFilters == domcfg.No,
+			Log:         m.named(name),
+		}))
 	}
 	tap, err := hostnet.NewTap(hostnet.TapOptions{
 		Name:     i.TargetDev,

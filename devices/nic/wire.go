@@ -130,6 +130,14 @@ func (w *Wire) linkChanged() {
 	w.Kick()
 }
 
+// SetMAC has the host end follow the card's own address, which the driver has set,
+// if it can. All multicast frames stay wanted: a card knows only a hash of those that are.
+func (w *Wire) SetMAC(mac [6]byte) {
+	if host, ok := w.backend.(hostnet.Filterer); ok {
+		host.SetFilter(hostnet.Filter{MAC: mac, AllMulticast: true})
+	}
+}
+
 // Stats returns the traffic until now.
 func (w *Wire) Stats() Stats {
 	s := w.backend.Stats()

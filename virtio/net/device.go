@@ -264,6 +264,7 @@ func (d *Device) deactivate(r *run) {
 		q.Stop()
 	}
 	d.mac.Store(d.address)
+	d.tellFilter(&filter{station: d.address, promiscuous: true})
 	d.announcing.Store(false)
 	// No frame is to wait in the host that the next driver cannot take.
 	if err := d.configure(hostnet.HeaderSize, 0); err != nil && d.backend.Link() {

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"slices"
 	"sync/atomic"
+
+	hostnet "github.com/govmm/govmm/net"
 )
 
 // address is a MAC address, the first octet in bits 47 to 40.
@@ -74,4 +76,22 @@ func (f *filter) accept(head []byte) bool {
 		return !f.noMulticast && (f.allMulticast || f.moreMulticast || slices.Contains(f.multicast, to))
 	}
 	return !f.noUnicast && (f.allUnicast || f.moreUnicast || to == f.station || slices.Contains(f.unicast, to))
+}
+
+// tellFilter has the host end follow what the driver wants, if it can.
+func (d *Device) tellFilter(f *filter) {
+	host, ok := d.backend.(hostnet.Filterer)
+	if !ok {
+		return
+	}
+	wanted := hostnet.Filter{
+		MAC:          f.station.bytes(),
+		AllMulticast: f.promiscuous || !f.noMulticast && (f.allMulticast || f.moreMulticast),
+	}
+	if !f.noMulticast {
+		for _, a := range f.multicast {
+			wanted.Multicast = append(wanted.Multicast, a.bytes())
+		}
+	}
+	host.SetFilter(wanted)
 }

@@ -196,6 +196,7 @@ func (r *run) changeFilter(f func(*filter)) {
 	next.unicast, next.multicast = slices.Clone(next.unicast), slices.Clone(next.multicast)
 	f(&next)
 	r.filter.Store(&next)
+	r.d.tellFilter(&next)
 }
 
 // takes reports whether the driver takes frames with a header from the host.

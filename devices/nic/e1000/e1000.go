@@ -166,6 +166,7 @@ func (c *Card) resetMAC() {
 	*c.reg(regMANC) = 0x0000
 	*c.reg(regRA) = uint32(c.mac[0]) | uint32(c.mac[1])<<8 | uint32(c.mac[2])<<16 | uint32(c.mac[3])<<24
 	*c.reg(regRA + 4) = uint32(c.mac[4]) | uint32(c.mac[5])<<8 | rahAV
+	c.tellMAC()
 	c.tx.forget()
 	c.throttle.Stop()
 	c.quiet = 0

@@ -145,6 +145,9 @@ func (c *Card) write(reg, v uint32) (kick bool) {
 		if mask := maskOf(reg); mask != 0 {
 			*c.reg(reg) = v & mask
 		}
+		if reg == regRA || reg == regRA+4 {
+			c.tellMAC()
+		}
 		return reg == regTCTL
 	}
 	return false

@@ -236,3 +236,13 @@ func (c *Card) count(good, total, goodBytes, totalBytes, multicast, broadcast ui
 		*c.reg(which)++
 	}
 }
+
+// tellMAC has the host end follow the first address. mu is held, or nobody else
+// knows the card.
+func (c *Card) tellMAC() {
+	low, high := *c.reg(regRA), *c.reg(regRA + 4)
+	if high&rahAV == 0 {
+		return // it is being written
+	}
+	c.wire.SetMAC([6]byte{byte(low), byte(low >> 8), byte(low >> 16), byte(low >> 24), byte(high), byte(high >> 8)})
+}

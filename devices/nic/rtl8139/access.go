@@ -124,6 +124,10 @@ func (c *Card) write(r register, v, which uint32) (kick bool) {
 		}
 	}
 	c.store(r, old&^r.mask|merged&r.mask)
+	if r.at <= regIDR+5 {
+		c.tellMAC()
+		return false
+	}
 	switch r.at {
 	case regTSD, regTSD + 4, regTSD + 8, regTSD + 12:
 		return c.writeTSD(r, merged)

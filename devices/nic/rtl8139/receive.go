@@ -110,3 +110,7 @@ func (c *Card) countReceived(status uint32) {
 		t.Multicast++
 	}
 }
+
+// tellMAC has the host end follow the address. mu is held, or nobody else knows the
+// card.
+func (c *Card) tellMAC() { c.wire.SetMAC([6]byte(c.s.Regs[regIDR:])) }

@@ -186,6 +186,7 @@ func (c *Card) autoLoad() {
 	for i := range 3 {
 		c.put16(regIDR+2*i, c.s.EEPROM.Words[wordAddress+i])
 	}
+	c.tellMAC()
 	c.put8(regCONFIG1, config1Maps)
 }
 

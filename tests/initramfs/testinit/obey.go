@@ -83,6 +83,7 @@ func command(line string) (string, error) {
 //
 //	address INTERFACE ADDRESS/BITS  set it, and bring the interface up
 //	ping ADDRESS COUNT LENGTH
+//	reaches ADDRESS                 whether it answers within a few seconds: yes or no
 //	exchange ADDRESS:PORT CONNECTIONS LENGTH SEED
 //	offloads INTERFACE              those that ethtool shows to be on
 //
@@ -117,6 +118,7 @@ func commands() map[string]func(*words) (string, error) {
 		"dhcp":     askDHCP,
 		"lookup":   lookup,
 		"ping":     ping,
+		"reaches":  reaches,
 		"exchange": exchange,
 		"offloads": offloads,
 		"port":     exchangePort,

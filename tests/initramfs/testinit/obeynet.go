@@ -41,6 +41,20 @@ func ping(w *words) (string, error) {
 	return "", traffic.Ping(address, int(count), int(length), netTime)
 }
 
+// reachTime is how long an address is waited for that may well not answer.
+const reachTime = 4 * time.Second
+
+func reaches(w *words) (string, error) {
+	address := w.text()
+	if err := w.end(); err != nil {
+		return "", err
+	}
+	if traffic.Ping(address, 1, 56, reachTime) != nil {
+		return "no", nil
+	}
+	return "yes", nil
+}
+
 // exchange makes TCP connections, all at once, on each of which it sends the
 // stream of a seed and receives that of the next seed.
 func exchange(w *words) (string, error) {
