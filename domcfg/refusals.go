@@ -93,8 +93,8 @@ func diskRefusals() []rule {
 		{path: "devices/disk/source@startupPolicy", value: is("optional"), when: func(_ *Domain, n *node) bool { return !is("cdrom", "floppy")(n.parent.value("device")) },
 			reason: "leaving out a disk whose image is not there is " + later + "; leaving a CD-ROM or floppy drive empty is"},
 		{path: "devices/disk/driver@name", value: not("qemu"), reason: "this driver is " + later + "; qemu is"},
-		{path: "devices/disk/driver@type", value: not("raw", "qed"), when: func(_ *Domain, n *node) bool { return n.parent.value("type") != "dir" },
-			reason: "this image format is " + later + "; raw and qed are"},
+		{path: "devices/disk/driver@type", value: not("raw", "qcow2", "qed"), when: func(_ *Domain, n *node) bool { return n.parent.value("type") != "dir" },
+			reason: "this image format is " + later + "; raw, qcow2 and qed are"},
 		{path: "devices/disk/shareable", when: writableImage, reason: "an image in a format cannot be written by two machines; a raw one can, and with <readonly/> any"},
 		{path: "devices/disk/driver@type", value: not("fat"), when: func(_ *Domain, n *node) bool { return n.parent.value("type") == "dir" },
 			reason: "a folder becomes a disk with FAT: its type is fat"},
@@ -109,7 +109,7 @@ func diskRefusals() []rule {
 func encryptionRefusals() (rules []rule) {
 	for _, path := range []string{"devices/disk/encryption", "devices/disk/source/encryption"} {
 		rules = append(rules,
-			rule{path: path, when: imageInFormat, reason: "a QED image cannot be encrypted; a raw one can"},
+			rule{path: path, when: imageInFormat, reason: "encryption in an image format is not in this version of govmm; raw images can be encrypted"},
 			rule{path: path, when: notOneSecret, reason: "it needs one <secret> with the uuid of the passphrase"},
 			rule{path: path + "@format", value: not("luks", "luks2", "luks-any"),
 				reason: "this encryption is not in this version of govmm; luks, luks2 and luks-any are"},
@@ -121,8 +121,7 @@ func encryptionRefusals() (rules []rule) {
 // writableImage is about an element within a disk: whether that is an image in a format, which the
 // guest can write.
 func writableImage(_ *Domain, n *node) bool {
-	driver := n.parent.child("driver")
-	return driver != nil && driver.value("type") == "qed" && n.parent.child("readonly") == nil && n.parent.value("device") != "cdrom"
+	return inFormat(n.parent) && n.parent.child("readonly") == nil && n.parent.value("device") != "cdrom"
 }
 
 // imageInFormat is about an element encryption in a disk or in its source.
@@ -131,8 +130,13 @@ func imageInFormat(_ *Domain, n *node) bool {
 	if disk.name == "source" {
 		disk = disk.parent
 	}
+	return inFormat(disk)
+}
+
+// inFormat reports whether a disk is an image in a format, other than raw.
+func inFormat(disk *node) bool {
 	driver := disk.child("driver")
-	return driver != nil && driver.value("type") == "qed"
+	return driver != nil && (driver.value("type") == "qed" || driver.value("type") == "qcow2")
 }
 
 // notOneSecret is about an element encryption.

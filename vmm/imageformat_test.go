@@ -2,6 +2,9 @@ package vmm_test
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,55 +27,58 @@ func qemuImg(t *testing.T, args ...string) {
 	}
 }
 
-// What a guest sees of a QED image, and leaves in it, is as with a raw one: over
-// a backing file, which stays as it is, and on a server, where the image has room
-// to grow in.
-func TestQEDDisk(t *testing.T) {
+// What a guest sees of an image in a format, and leaves in it, is as with a raw
+// one: over backing files, which stay as they are, and on a server, where the image
+// has room to grow in.
+func TestImageFormats(t *testing.T) {
 	local := diskImage(t)
 	want := guestOutput(t, `<disk><source file='`+local+`'/><target dev='vda'/></disk>`)
 	data, err := os.ReadFile(local)
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, format := range []string{"qed", "qcow2"} {
+		t.Run(format, func(t *testing.T) { likeRaw(t, format, want, data) })
+	}
+}
 
+func likeRaw(t *testing.T, format, want string, data []byte) {
 	dir := t.TempDir()
-	over, backing, served := filepath.Join(dir, "over"), filepath.Join(dir, "backing"), filepath.Join(dir, "served")
-	if err := os.WriteFile(backing, make([]byte, 1<<20), 0o600); err != nil {
+	over, served := filepath.Join(dir, "over"), filepath.Join(dir, "served")
+	if err := os.WriteFile(filepath.Join(dir, "backing"), make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	qemuImg(t, "create", "-q", "-f", "qed", "-F", "raw", "-b", "backing", over)
-	qemuImg(t, "create", "-q", "-f", "qed", served, "1M")
+	if format == "qed" {
+		qemuImg(t, "create", "-q", "-f", "qed", "-F", "raw", "-b", "backing", over)
+	} else {
+		// Three files one behind the other, in each format.
+		qemuImg(t, "create", "-q", "-f", "qed", "-F", "raw", "-b", "backing", filepath.Join(dir, "first"))
+		qemuImg(t, "create", "-q", "-f", "qcow2", "-F", "qed", "-b", "first", filepath.Join(dir, "second"))
+		qemuImg(t, "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", "second", over)
+	}
+	before := contents(t, dir, "backing", "first", "second")
+	qemuImg(t, "create", "-q", "-f", format, served, "1M")
 	if err := os.Truncate(served, 4<<20); err != nil {
 		t.Fatal(err)
 	}
-	program, err := exec.LookPath("qemu-nbd")
-	if err != nil {
-		t.Fatal(err, "(package qemu-utils)")
-	}
-	socket := filepath.Join(dir, "socket")
-	server := exec.Command(program, "-t", "-f", "raw", "-x", "disk", "-k", socket, served)
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	stop := func() {
-		_ = server.Process.Kill()
-		_ = server.Wait()
-	}
-	t.Cleanup(stop)
-	await.That(t, "qemu-nbd listens", func() bool { _, err := os.Stat(socket); return err == nil })
+	socket, stop := serve(t, dir, served)
 
-	got := guestOutput(t, `<disk><driver name='qemu' type='qed'/><source file='`+over+`'/><target dev='vda'/></disk>`)
+	driver := `<driver name='qemu' type='` + format + `'/>`
+	got := guestOutput(t, `<disk>`+driver+`<source file='`+over+`'/><target dev='vda'/></disk>`)
 	if got != want {
-		t.Errorf("the guest says of a QED image:\n%s\nand of a raw one:\n%s", got, want)
+		t.Errorf("the guest says of an image:\n%s\nand of a raw one:\n%s", got, want)
 	}
-	got = guestOutput(t, `<disk type='network'><driver name='qemu' type='qed'/><source protocol='nbd' name='disk'><host transport='unix' socket='`+socket+`'/></source><target dev='vda'/></disk>`)
+	got = guestOutput(t, `<disk type='network'>`+driver+`<source protocol='nbd' name='disk'><host transport='unix' socket='`+socket+`'/></source><target dev='vda'/></disk>`)
 	if got != want {
-		t.Errorf("the guest says of a QED image on a server:\n%s\nand of a raw one:\n%s", got, want)
+		t.Errorf("the guest says of an image on a server:\n%s\nand of a raw one:\n%s", got, want)
 	}
 	stop()
 	for _, image := range []string{over, served} {
 		raw := filepath.Join(dir, "raw")
-		qemuImg(t, "convert", "-f", "qed", "-O", "raw", image, raw)
+		if format == "qcow2" { // QED takes what is behind the image for leaks
+			qemuImg(t, "check", "-q", "-f", format, image)
+		}
+		qemuImg(t, "convert", "-f", format, "-O", "raw", image, raw)
 		left, err := os.ReadFile(raw)
 		if err != nil {
 			t.Fatal(err)
@@ -81,38 +87,98 @@ func TestQEDDisk(t *testing.T) {
 			t.Errorf("%s: the guest leaves other data than in a raw image, or none", filepath.Base(image))
 		}
 	}
-	if left, err := os.ReadFile(backing); err != nil || !bytes.Equal(left, make([]byte, 1<<20)) {
-		t.Error("the backing file was changed", err)
+	if !bytes.Equal(contents(t, dir, "backing", "first", "second"), before) {
+		t.Error("a backing file was changed")
 	}
 }
 
-// A backing file whose format the image does not record is not opened, nor is
-// one with a protocol.
-func TestQEDBackingRefused(t *testing.T) {
-	dir := t.TempDir()
-	for name, test := range map[string]struct{ backing, want string }{
-		"format":   {"../backing", "-F raw -b ../backing"},
-		"protocol": {"nbd:localhost:1", "is a source with a protocol"},
-	} {
-		image := filepath.Join(dir, name)
-		qemuImg(t, "create", "-q", "-f", "qed", image, "1M")
-		args := []string{"rebase", "-u", "-f", "qed", "-b", test.backing}
-		if name == "protocol" {
-			args = append(args, "-F", "raw")
-		} else {
-			args = append(args, "-F", "qcow2")
-		}
-		qemuImg(t, append(args, image)...)
-		d, err := tiny.Options{Devices: `<disk><driver type='qed'/><source file='` + image + `'/><target dev='vda'/></disk>`}.Domain(kernel(t))
-		if err != nil {
+// contents is what is in the files of a folder, as far as they are there.
+func contents(t *testing.T, dir string, names ...string) (all []byte) {
+	t.Helper()
+	for _, name := range names {
+		p, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)
 		}
-		m, err := vmm.New(deadline(t), d, vmm.Options{})
-		if err == nil {
-			m.Close()
-		}
-		if err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: %v", name, err)
-		}
+		all = append(all, p...)
+	}
+	return all
+}
+
+// serve has an NBD server for a file, until the test ends or stop is called.
+func serve(t *testing.T, dir, file string) (socket string, stop func()) {
+	t.Helper()
+	program, err := exec.LookPath("qemu-nbd")
+	if err != nil {
+		t.Fatal(err, "(package qemu-utils)")
+	}
+	socket = filepath.Join(dir, "socket")
+	server := exec.Command(program, "-t", "-f", "raw", "-x", "disk", "-k", socket, file)
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop = func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	}
+	t.Cleanup(stop)
+	await.That(t, "qemu-nbd listens", func() bool { _, err := os.Stat(socket); return err == nil })
+	return socket, stop
+}
+
+// A backing file is not opened if the image does not record a format for it that
+// there is, if it has a protocol, or if it is behind itself.
+func TestBackingRefused(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "there"), make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct{ format, backing, backingFormat, want string }{
+		"qed format":      {"qed", "../backing", "qcow2", "-F raw -b ../backing"},
+		"qed protocol":    {"qed", "nbd:localhost:1", "raw", "is a source with a protocol"},
+		"qed itself":      {"qed", "qed itself", "raw", "form a loop"},
+		"qcow2 protocol":  {"qcow2", "nbd:localhost:1", "raw", "is a source with a protocol"},
+		"qcow2 format":    {"qcow2", "there", "vmdk", `the image format "vmdk" is not`},
+		"qcow2 no format": {"qcow2", "there", "", "names the backing file"},
+		"qcow2 itself":    {"qcow2", "qcow2 itself", "qcow2", "form a loop"},
+		"qcow2 not there": {"qcow2", "nowhere", "raw", "nowhere: no such file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			image := filepath.Join(dir, name)
+			qemuImg(t, "create", "-q", "-f", test.format, image, "1M")
+			if test.backingFormat == "" {
+				withoutFormat(t, image, test.backing)
+			} else {
+				qemuImg(t, "rebase", "-u", "-f", test.format, "-b", test.backing, "-F", test.backingFormat, image)
+			}
+			d, err := tiny.Options{Devices: `<disk><driver type='` + test.format + `'/><source file='` + image + `'/><target dev='vda'/></disk>`}.Domain(kernel(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := vmm.New(deadline(t), d, vmm.Options{})
+			if err == nil {
+				m.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// withoutFormat writes the name of a backing file, and no format, into the header of
+// a qcow2 image, as old versions of qemu-img did.
+func withoutFormat(t *testing.T, image, backing string) {
+	t.Helper()
+	const at = 0x1000
+	p, err := os.ReadFile(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary.BigEndian.PutUint64(p[8:], at)
+	binary.BigEndian.PutUint32(p[16:], uint32(len(backing)))
+	copy(p[at:], backing)
+	if err := os.WriteFile(image, p, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
