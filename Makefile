@@ -22,7 +22,7 @@ export CGO_ENABLED := 0
 # What Go does not bring along: the tests' compilers and peers.
 PACKAGES := gcc gdb binutils libc6-dev acpica-tools qemu-system-x86 qemu-utils seabios busybox-static e2fsprogs \
 	dmidecode grub-pc-bin grub-common isolinux syslinux-common xorriso memtest86+ ipxe-qemu debootstrap wget \
-	cryptsetup-bin nbd-server nbdkit mtools dosfstools socat inetutils-telnet zstd
+	cryptsetup-bin nbd-server nbdkit mtools dosfstools bximage socat inetutils-telnet zstd
 IMAGES := /var/lib/govmm/examples
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)

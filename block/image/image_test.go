@@ -80,6 +80,8 @@ func TestCreateRefused(t *testing.T) {
 		{"qed", "", "missing", "raw", 1, "no such file"},
 		{"qed", "", "nbd:x:1", "raw", 1, "protocol"},
 		{"qed", "", "new", "raw", 1, "no such file"},
+		{"bochs", "", "there", "raw", 1, "no backing file"},
+		{"bochs", "cluster_size=4k", "", "", 1, "has none"},
 		{"luks", "", "", "", 1 << 20, "needs a passphrase"},
 		{"luks", "cipher-alg=serpent-256", "", "", 1 << 20, "is not one of aes-128"},
 	} {
@@ -110,6 +112,7 @@ func TestCreate(t *testing.T) {
 		{"raw", "size=2M", -1, 2 << 20},
 		{"qed", "cluster_size=4k,table_size=2", 1 << 30, 1 << 30},
 		{"qed", "backing_file=back,,1,backing_fmt=raw", -1, 1 << 20},
+		{"bochs", "", 20 << 30, 20 << 30},
 	} {
 		s := Source{Name: filepath.Join(dir, fmt.Sprint(n)), Format: test.format}
 		if size, err := Create(t.Context(), CreateOptions{Source: s, Size: test.size, Values: parse(t, test.options)}); err != nil || size != test.want {
