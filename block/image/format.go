@@ -38,7 +38,7 @@ type Format struct {
 
 // Formats is the table of the formats that there are.
 func Formats() []*Format {
-	return []*Format{rawFormat(), qedFormat(), bochsFormat(), luksFormat(1), luksFormat(2)}
+	return []*Format{rawFormat(), qedFormat(), bochsFormat(), qcowFormat(), luksFormat(1), luksFormat(2)}
 }
 
 // FormatNames are their names.

@@ -190,9 +190,9 @@ func TestLoop(t *testing.T) {
 
 // TestUnrecorded has a backing file of a format that the image does not record.
 func TestUnrecorded(t *testing.T) {
-	for name, want := range map[string]string{"x": "--backing-format", "host:x": "protocol", "x/y": "relative"} {
+	for name, want := range map[string]string{"/x": "--backing-format", "host:x": "protocol", "x/y": "relative"} {
 		s, format := Source{}, "raw"
-		if name == "x" {
+		if name == "/x" {
 			format = ""
 		}
 		if _, err := backingSource(s, "", name, format); err == nil || !strings.Contains(err.Error(), want) {

@@ -74,13 +74,13 @@ func ReadInfo(ctx context.Context, s Source, o InfoOptions) (list []*Info, err e
 		if d.Backing == "" {
 			return list, nil
 		}
-		next, err := backingSource(s, st.path, d.Backing, d.BackingFormat)
-		if err == nil {
-			i.FullBacking = next.Name
+		if full, err := backingPath(st.path, d.Backing); err == nil {
+			i.FullBacking = full
 		}
 		if !o.Chain {
 			return list, nil
 		}
+		next, err := backingSource(s, st.path, d.Backing, d.BackingFormat)
 		above = append(above, st)
 		if err == nil {
 			err = checkChain(next.Name, above)

@@ -117,11 +117,11 @@ func (o *opener) behind(ctx context.Context, s Source, st *store, name, format s
 	return o.open(ctx, next, above)
 }
 
-// backingSource is the image behind another one, whose file has a path. A
-// relative name is looked for beside that.
+// backingSource is the image behind another one, whose file has a path.
 func backingSource(s Source, path, name, format string) (Source, error) {
-	if before, _, ok := strings.Cut(name, ":"); ok && !strings.Contains(before, "/") {
-		return Source{}, fmt.Errorf("%q is a source with a protocol, as QEMU has them, which is not possible; files and block devices are", name)
+	full, err := backingPath(path, name)
+	if err != nil {
+		return Source{}, err
 	}
 	if format == "" {
 		format = s.BackingFormat
@@ -129,13 +129,22 @@ func backingSource(s Source, path, name, format string) (Source, error) {
 	if format == "" {
 		return Source{}, fmt.Errorf("the image does not record the format of its backing file %q, which is never guessed: say it (--backing-format FMT)", name)
 	}
-	if !filepath.IsAbs(name) {
-		if path == "" {
-			return Source{}, fmt.Errorf("%q is relative, and the image is no file that it could be beside; an absolute path is possible", name)
-		}
-		name = filepath.Join(filepath.Dir(path), name)
+	return Source{Name: full, Format: format, Secret: s.Secret, BackingFormat: s.BackingFormat}, nil
+}
+
+// backingPath is where a backing file is. A relative name is looked for beside the
+// image.
+func backingPath(path, name string) (string, error) {
+	if before, _, ok := strings.Cut(name, ":"); ok && !strings.Contains(before, "/") {
+		return "", fmt.Errorf("%q is a source with a protocol, as QEMU has them, which is not possible; files and block devices are", name)
 	}
-	return Source{Name: name, Format: format, Secret: s.Secret, BackingFormat: s.BackingFormat}, nil
+	if filepath.IsAbs(name) {
+		return name, nil
+	}
+	if path == "" {
+		return "", fmt.Errorf("%q is relative, and the image is no file that it could be beside; an absolute path is possible", name)
+	}
+	return filepath.Join(filepath.Dir(path), name), nil
 }
 
 // checkChain refuses a file that is behind itself.

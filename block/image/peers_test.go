@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/govmm/govmm/block"
 )
 
 // qemuImg runs qemu-img and returns its exit code.
@@ -91,8 +93,8 @@ func contents(tb testing.TB, s Source) []byte {
 // ourFormats are those that a copy can be made in.
 func ourFormats() []string { return []string{"raw", "qed", "bochs"} }
 
-// theirFormats are those that QEMU can make as well.
-func theirFormats() []string { return []string{"raw", "qed"} }
+// theirFormats are those that QEMU makes.
+func theirFormats() []string { return []string{"raw", "qed", "qcow"} }
 
 // checkable are those of these that QEMU checks.
 func checkable(format string) bool { return format == "qed" }
@@ -291,5 +293,50 @@ func copyFile(tb testing.TB, from, to string) {
 	}
 	if err != nil {
 		tb.Fatal(err)
+	}
+}
+
+// TestQcow copies images of the first qcow: encrypted ones, and one over a file whose
+// format it does not record.
+func TestQcow(t *testing.T) {
+	dir := t.TempDir()
+	rng := rand.New(rand.NewPCG(10, 1))
+	want := patchy(rng, 3<<20)
+	base, over, locked := filepath.Join(dir, "base"), filepath.Join(dir, "over"), filepath.Join(dir, "locked")
+	sparse(t, base, want)
+	qemu(t, "create", "-q", "-f", "qcow", "-b", "base", "-F", "raw", over)
+	qemu(t, "convert", "--object", "secret,id=s,data=pass", "-f", "raw", "-O", "qcow", "-o", "encrypt.format=aes,encrypt.key-secret=s", base, locked)
+	to := Source{Name: filepath.Join(dir, "copy"), Format: "qed"}
+
+	for _, test := range []struct {
+		from Source
+		want string
+	}{
+		{Source{Name: over, Format: "qcow"}, "--backing-format"},
+		{Source{Name: over, Format: "qcow", BackingFormat: "qed"}, "not a valid QED image"},
+		{Source{Name: over, Format: "qcow", BackingFormat: "raw"}, ""},
+		{Source{Name: locked, Format: "qcow"}, "needs a passphrase"},
+		{Source{Name: locked, Format: "qcow", Secret: []byte("pass")}, ""},
+	} {
+		err := Convert(t.Context(), ConvertOptions{From: test.from, To: to})
+		if test.want != "" {
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%+v: %v", test, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := contents(t, to); !bytes.Equal(got, want) {
+			t.Errorf("%+v: the copy differs", test)
+		}
+	}
+	if _, err := Create(t.Context(), CreateOptions{Source: Source{Name: over, Format: "qcow"}, Size: 1 << 20}); err == nil || !strings.Contains(err.Error(), "not made") {
+		t.Error(err)
+	}
+	sameInfo(t, Source{Name: over, Format: "qcow"}, 3<<20)
+	if _, err := Open(t.Context(), Source{Name: over, Format: "qcow", BackingFormat: "raw"}, OpenOptions{}); !errors.Is(err, block.ErrReadOnly) {
+		t.Error(err)
 	}
 }
