@@ -34,8 +34,9 @@ const (
 	// telnetPiece is how much output is encoded at a time.
 	telnetPiece = 4096
 
-	// telnetReplies bounds the commands that wait for a peer that reads nothing.
-	// A peer that asks on all the same gets no answers.
+	// telnetReplies bounds the commands that wait for a peer that reads nothing,
+	// but for refusals. A peer that goes on asking for what it has been given gets
+	// no answers.
 	telnetReplies = 1024
 )
 
@@ -64,6 +65,7 @@ type telnetLink struct {
 	mu      sync.Mutex
 	us, him [4]telnetOption // by their number; others are refused
 	replies []byte          // commands that wait to be sent
+	refused refusals        // and after them
 
 	// Of the reader.
 	buf     [telnetPiece]byte
@@ -125,10 +127,53 @@ func (t *telnetLink) queue(command ...byte) {
 		return
 	}
 	t.replies = append(append(t.replies, telnetIAC), command...)
+	t.talkSoon()
+}
+
+func (t *telnetLink) talkSoon() {
 	select {
 	case t.wake <- struct{}{}:
 	default:
 	}
+}
+
+// pending takes the commands that wait.
+func (t *telnetLink) pending() []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.refused.take(t.replies)
+	t.replies = nil
+	return p
+}
+
+// refusals are the options that are still to be refused, to do and to have done,
+// by their number. As a set they need no more memory for a peer that reads
+// nothing, and none of them is lost: a client whose user has interrupted something
+// throws away what it is sent until the timing mark (RFC 860) is refused that it has
+// asked for.
+type refusals struct{ dont, wont [256]bool }
+
+// add notes a refusal, which is WONT or DONT.
+func (r *refusals) add(command, option byte) {
+	if command == telnetWONT {
+		r.wont[option] = true
+	} else {
+		r.dont[option] = true
+	}
+}
+
+// take appends the commands to p, and forgets them.
+func (r *refusals) take(p []byte) []byte {
+	for option := range 256 {
+		if r.wont[option] {
+			p = append(p, telnetIAC, telnetWONT, byte(option))
+		}
+		if r.dont[option] {
+			p = append(p, telnetIAC, telnetDONT, byte(option))
+		}
+	}
+	*r = refusals{}
+	return p
 }
 
 // talk sends the commands. The reader must not wait for a peer that reads
@@ -142,11 +187,7 @@ func (t *telnetLink) talk() {
 			return
 		}
 		t.out.Lock()
-		t.mu.Lock()
-		replies := t.replies
-		t.replies = nil
-		t.mu.Unlock()
-		_, _ = t.Conn.Write(replies) // the reader finds out what is wrong
+		_, _ = t.Conn.Write(t.pending()) // the reader finds out what is wrong
 		t.out.Unlock()
 	}
 }
@@ -302,7 +343,8 @@ func (t *telnetLink) negotiated(verb, option byte) {
 	wanted := verb == telnetDO || verb == telnetWILL
 	if int(option) >= len(list) || !list[option].agreed {
 		if wanted {
-			t.queue(no, option)
+			t.refused.add(no, option)
+			t.talkSoon()
 		}
 		return
 	}

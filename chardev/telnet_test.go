@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,12 +65,11 @@ func hear(t testing.TB, server bool, said string) (data, answers string, breaks 
 			t.Fatal(err)
 		}
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.replies) < requests {
+	all := l.pending()
+	if len(all) < requests {
 		t.Fatal("the requests are gone")
 	}
-	return string(got), string(l.replies[requests:]), breaks
+	return string(got), string(all[requests:]), breaks
 }
 
 func TestTelnetHears(t *testing.T) {
@@ -77,7 +77,7 @@ func TestTelnetHears(t *testing.T) {
 		iac                  = "\xff"
 		will, wont, do, dont = iac + "\xfb", iac + "\xfc", iac + "\xfd", iac + "\xfe"
 		binary, echo, sga    = "\x00", "\x01", "\x03"
-		naws, tty            = "\x1f", "\x18"
+		naws, tty, mark      = "\x1f", "\x18", "\x06"
 	)
 	for name, test := range map[string]struct {
 		client        bool
@@ -93,7 +93,8 @@ func TestTelnetHears(t *testing.T) {
 		"subnegotiation":    {said: "a" + iac + "\xfa" + tty + "\x00xterm" + iac + iac + "x" + iac + "\xf0b", data: "ab"},
 		"agreed":            {said: do + binary + do + echo + do + sga + will + binary + will + sga, data: ""},
 		"agreed again":      {said: do + echo + do + echo, data: ""},
-		"refused":           {said: do + naws + will + tty + wont + tty + dont + naws, answers: wont + naws + dont + tty},
+		"refused":           {said: do + naws + will + tty + wont + tty + dont + naws, answers: dont + tty + wont + naws},
+		"timing mark":       {said: "a" + iac + "\xf4" + do + mark + "b", answers: wont + mark, data: "ab"},
 		"server echoes":     {said: will + echo, answers: dont + echo},
 		"client does not":   {client: true, said: do + echo, answers: wont + echo},
 		"client is echoed":  {client: true, said: will + echo + wont + echo + will + echo, answers: do + echo + dont + echo + do + echo},
@@ -142,10 +143,15 @@ func TestTelnetSays(t *testing.T) {
 // TestTelnetFlood: a peer that asks and never reads costs bounded memory, and its
 // data are heard.
 func TestTelnetFlood(t *testing.T) {
-	ask := bytes.Repeat([]byte{telnetIAC, telnetDO, 31}, 100_000)
-	data, answers, _ := hear(t, true, string(ask)+"end")
-	if data != "end" || len(answers) > telnetReplies+3 {
+	flood := bytes.Repeat([]byte{telnetIAC, telnetDO, 31, telnetIAC, telnetDO, telnetSGA, telnetIAC, telnetDONT, telnetSGA}, 100_000)
+	const mark, refusal = "\xff\xfd\x06", "\xff\xfc\x06"
+	data, answers, _ := hear(t, true, string(flood)+mark+"end")
+	if data != "end" || len(answers) > telnetReplies+3+6 {
 		t.Errorf("data %q, %d bytes of answers", data, len(answers))
+	}
+	// A client that is not refused what it asks for at last may wait for ever.
+	if strings.Count(answers, refusal) != 1 {
+		t.Error("the timing mark is not refused")
 	}
 }
 
@@ -230,7 +236,7 @@ func FuzzTelnet(f *testing.F) {
 	f.Add([]byte("\xff\xfa\x1f\xff\xff\xff\xf0\xff\xfb\xff\xff"), false)
 	f.Fuzz(func(t *testing.T, said []byte, server bool) {
 		data, answers, breaks := hear(t, server, string(said))
-		if len(data)+2*breaks > len(said) || len(answers) > telnetReplies+3 {
+		if len(data)+2*breaks > len(said) || len(answers) > telnetReplies+3+2*256*3 {
 			t.Errorf("%d bytes of data and %d of answers for %d", len(data), len(answers), len(said))
 		}
 		// What is sent comes out again at the other end.
