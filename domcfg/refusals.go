@@ -14,9 +14,8 @@ import (
 // The first part follows the document; newerRefusals has what is newer.
 func refusals() []rule {
 	const (
-		xen     = "reserved to Xen; govmm runs the domain types kvm and qemu"
-		later   = "not in this version of govmm"
-		cgroups = "limits by cgroup are not in this version of govmm"
+		xen   = "reserved to Xen; govmm runs the domain types kvm and qemu"
+		later = "not in this version of govmm"
 	)
 	rules := []rule{
 		{path: "@type", value: is("xen"), reason: xen},
@@ -36,14 +35,8 @@ func refusals() []rule {
 			reason: "SMBIOS strings of over 4096 bytes, or of other than printable ASCII characters, are " + later},
 
 		{path: "memoryBacking/hugepages", reason: "huge pages are " + later},
-		{path: "blkiotune/weight", reason: cgroups},
-		{path: "memtune/hard_limit", reason: cgroups},
-		{path: "memtune/soft_limit", reason: cgroups},
-		{path: "memtune/swap_hard_limit", reason: cgroups},
-		{path: "memtune/min_guarantee", reason: "a guaranteed minimum of memory is not possible on Linux, and libvirt refuses it for QEMU"},
 		{path: "vcpu@current", when: func(d *Domain, _ *node) bool { return d.VCPU.Current < d.VCPU.Count },
 			reason: "CPUs that are offline at start are " + later},
-		{path: "cputune/shares", reason: cgroups},
 
 		{path: "cpu/model", reason: "CPU models are " + later},
 		{path: "cpu/vendor", reason: "demands on the host's CPU are " + later},

@@ -40,7 +40,9 @@ type Options struct {
 	RuntimeDir string
 	// OwnsProcess says that the process is there for this machine alone, as that of "govmm
 	// run" is. What can only be had for a process is then done to it: it runs on the CPUs of
-	// <vcpu cpuset=> or <emulatorpin>, until Close. Otherwise the vCPUs' threads alone do.
+	// <vcpu cpuset=> or <emulatorpin>, and is in a control group with the limits of <memtune>,
+	// <blkiotune> and <cputune>, until Close. Otherwise the vCPUs' threads alone are placed, and
+	// limits are an error.
 	OwnsProcess bool
 	// DebugExit gives the guest a port that ends the machine with a number, at
 	// 0xF4, as QEMU's isa-debug-exit does. Test kernels use it.
@@ -170,6 +172,7 @@ func New(ctx context.Context, d *domcfg.Domain, o Options) (_ *Machine, err erro
 		m.findCPUs,
 		m.moveProcess,
 		m.createVM,
+		m.joinGroup,
 		m.mapMemory,
 		m.createIRQChips,
 		m.createVCPUs,
@@ -235,9 +238,6 @@ func (m *Machine) createIRQChips(context.Context) error {
 // mapMemory maps the guest's RAM and gives it to KVM.
 func (m *Machine) mapMemory(context.Context) error {
 	size := ramSize(m.domain)
-	if err := checkMemory(size); err != nil {
-		return err
-	}
 	_, high := memory.Split(size)
 	if high > 0 && !m.cpuid.fitsPhysical(memory.HighStart+high) {
 		return hostError(fmt.Errorf("memory: %s does not fit this host's %d-bit guest-physical addresses",

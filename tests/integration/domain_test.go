@@ -23,6 +23,7 @@ type domain struct {
 	onCrash    string // destroy
 	devices    string // a serial port of type stdio
 	balloon    string // none
+	extra      string // more elements of the domain
 }
 
 // xml is the domain file.
@@ -39,6 +40,7 @@ func (d domain) xml(t *testing.T) string {
   <name>integration</name>
   %s
   <vcpu>%d</vcpu>
+  %s
   <os>
     <type arch='x86_64' machine='pc'>hvm</type>
     <kernel>%s</kernel>
@@ -58,6 +60,7 @@ func (d domain) xml(t *testing.T) string {
 `,
 		cmp.Or(d.memory, "<memory unit='MiB'>256</memory>"),
 		cmp.Or(d.vcpus, 1),
+		d.extra,
 		kernel,
 		asset(cmp.Or(d.initrd, cloudTest)),
 		d.cmdline,
