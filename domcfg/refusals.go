@@ -34,7 +34,11 @@ func refusals() []rule {
 		{path: "sysinfo/*/entry", when: unfitEntry,
 			reason: "SMBIOS strings of over 4096 bytes, or of other than printable ASCII characters, are " + later},
 
-		{path: "memoryBacking/hugepages", reason: "huge pages are " + later},
+		{path: "memoryBacking/hugepages/page", when: func(_ *Domain, n *node) bool { return n.index > 1 }, reason: "huge pages of several sizes are " + later},
+		{path: "memoryBacking/hugepages/page", when: func(d *Domain, n *node) bool {
+			size := d.MemoryBacking.HugePages.Pages[max(n.index, 1)-1].Bytes()
+			return size != 2<<20 && size != 1<<30
+		}, reason: "there are huge pages of 2 MiB and of 1 GiB"},
 		{path: "vcpu@current", when: func(d *Domain, _ *node) bool { return d.VCPU.Current < d.VCPU.Count },
 			reason: "CPUs that are offline at start are " + later},
 
@@ -221,7 +225,7 @@ func newerRefusals() []rule {
 		"bhyve:commandline", "xen:commandline",
 		"iothreads", "iothreadids", "defaultiothread", "throttlegroups", "numatune", "genid",
 		"maxMemory", "vcpus", "idmap", "launchSecurity", "keywrap", "numa",
-		"blkiotune/*", "memtune/*", "memoryBacking/*", "cputune/*", "cputune@*",
+		"blkiotune/*", "memtune/*", "memoryBacking/*", "memoryBacking/hugepages/page@nodeset", "cputune/*", "cputune@*",
 		// Booting.
 		"os/firmware", "os/nvram", "os/nvram@*", "os/dtb", "os/acpi",
 		"os/init", "os/initarg", "os/initenv", "os/initdir", "os/inituser", "os/initgroup", "os/idmap",

@@ -1,12 +1,75 @@
 package domcfg
 
+import (
+	"cmp"
+	"errors"
+)
+
 // MemoryBacking is the element memoryBacking: where the guest's memory comes from on the host.
 type MemoryBacking struct {
 	Elem
-	HugePages bool
+	HugePages *HugePages
+
+	// Newer than the document:
+
+	NoSharePages bool // with other machines' (KSM); they are not, anyhow
+	Locked       bool // never swapped out
+	Allocation   *Allocation
 }
 
-func (m *MemoryBacking) code(c *coder) { c.flag("hugepages", &m.HugePages) }
+// HugePages is the element hugepages.
+type HugePages struct {
+	Elem
+	Pages []*HugePage // newer than the document: of which size; none for the host's default
+}
+
+// HugePage is a size of huge pages.
+type HugePage struct {
+	Elem
+	Size uint64
+	Unit string // of Size; KiB if absent
+}
+
+// Bytes returns the size of a page.
+func (p *HugePage) Bytes() uint64 {
+	unit, _ := unitBytes(cmp.Or(p.Unit, "KiB"))
+	k, _ := toKiB(p.Size, unit)
+	return k.Bytes()
+}
+
+// Allocation is when memory is taken from the host.
+type Allocation struct {
+	Elem
+	Mode    string // immediate or ondemand
+	Threads uint   // that take it; 0 for as many as there are CPUs
+}
+
+// AllocateImmediately is the Mode of an Allocation that takes all memory at start.
+const AllocateImmediately = "immediate"
+
+func (m *MemoryBacking) code(c *coder) {
+	child(c, "hugepages", &m.HugePages)
+	c.flag("nosharepages", &m.NoSharePages)
+	c.flag("locked", &m.Locked)
+	child(c, "allocation", &m.Allocation)
+}
+
+func (h *HugePages) code(c *coder) { children(c, "page", &h.Pages) }
+
+func (p *HugePage) code(c *coder) {
+	number(c.attr("size").required(), &p.Size, 1, maxKiB)
+	value(c.attr("unit"), &p.Unit, func(text string) (string, error) {
+		if _, ok := unitBytes(cmp.Or(text, "?")); !ok {
+			return "", errors.New("is no unit of memory such as KiB, M or GB")
+		}
+		return text, nil
+	}, func(text string) string { return text })
+}
+
+func (a *Allocation) code(c *coder) {
+	enum(c.attr("mode"), &a.Mode, AllocateImmediately, "ondemand")
+	number(c.attr("threads"), &a.Threads, 1, 4096)
+}
 
 // BlkioTune is the element blkiotune.
 type BlkioTune struct {

@@ -37,13 +37,10 @@ const maxGPA = 1 << 52
 type Config struct {
 	// Size is in bytes, a multiple of PageSize, at most 1 PiB.
 	Size uint64
-	// HugeTLB takes the RAM from the host's pool of 2 MiB huge pages, all of it
-	// at once; Size must be a multiple of 2 MiB. Without it the RAM takes part
-	// in transparent huge pages.
-	HugeTLB bool
-	// Locked keeps the RAM from being swapped out (mlock), and so takes all of
-	// it at once.
-	Locked bool
+	// HugePage takes the RAM from the host's pool of huge pages of this size, 2 MiB
+	// or 1 GiB: all of it is reserved at once, and a part of a page is a whole one.
+	// 0 has the RAM take part in transparent huge pages.
+	HugePage uint64
 	// Mergeable lets the kernel share pages that are the same in several
 	// machines (KSM).
 	Mergeable bool
@@ -94,6 +91,7 @@ type Memory struct {
 type region struct {
 	Region
 	owned bool                   // has a mapping of its own, outside Memory.reserved
+	kept  atomic.Bool            // the host's pages stay: Discard clears them
 	dirty atomic.Pointer[bitmap] // nil unless tracking
 }
 
@@ -116,9 +114,9 @@ func Split(size uint64) (low, high uint64) {
 }
 
 // New maps the RAM of a machine. It takes address space; the host gives pages
-// as they are first touched, unless HugeTLB or Locked ask for all of them.
+// as they are first touched, or when Populate asks for them.
 func New(c Config) (*Memory, error) {
-	if err := c.check(); err != nil {
+	if err := Check(c); err != nil {
 		return nil, err
 	}
 	m := &Memory{config: c}
@@ -137,8 +135,8 @@ func (c Config) check() error {
 		return fmt.Errorf("guest memory: %d bytes is not a multiple of %d", c.Size, PageSize)
 	case c.Size > maxSize:
 		return fmt.Errorf("guest memory: %d bytes is more than 1 PiB", c.Size)
-	case c.HugeTLB && c.Size%hugePageSize != 0:
-		return fmt.Errorf("guest memory: %d bytes is not a multiple of the 2 MiB huge page", c.Size)
+	case c.HugePage != 0 && c.HugePage != HugePage2M && c.HugePage != HugePage1G:
+		return fmt.Errorf("guest memory: there are no huge pages of %s", FormatSize(c.HugePage))
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -67,7 +68,7 @@ func TestLayout(t *testing.T) {
 						i, r.Kind, r.Name, r.GPA, r.Size, len(r.Host), w)
 				}
 				host := uint64(uintptr(unsafe.Pointer(&r.Host[0])))
-				if host%hugePageSize != r.GPA%hugePageSize {
+				if host%HugePage2M != r.GPA%HugePage2M {
 					t.Errorf("region %d: host %#x is not congruent with guest %#x", i, host, r.GPA)
 				}
 			}
@@ -92,10 +93,10 @@ func TestLayout(t *testing.T) {
 
 func TestConfigErrors(t *testing.T) {
 	for says, c := range map[string]Config{
-		"no size":                     {},
-		"multiple of 4096":            {Size: 3584*mib - 1},
-		"more than 1 PiB":             {Size: 2 << 50},
-		"not a multiple of the 2 MiB": {Size: 3 * mib, HugeTLB: true},
+		"no size":                {},
+		"multiple of 4096":       {Size: 3584*mib - 1},
+		"more than 1 PiB":        {Size: 2 << 50},
+		"no huge pages of 4 MiB": {Size: 4 * mib, HugePage: 4 * mib},
 	} {
 		m, err := New(c)
 		if err == nil {
@@ -140,43 +141,116 @@ func TestAddressSpaceLimit(t *testing.T) {
 	}
 }
 
-// TestHugeTLB takes huge pages if the host has a pool of them, and is told what
+// pool has the host make huge pages of 2 MiB, for a test that needs some, and returns how
+// many are free then. Other tests on this host may use the pool as well.
+func pool(t *testing.T, more uint64) HugePool {
+	t.Helper()
+	p, err := HugePages(HugePage2M)
+	must(t, err)
+	if os.Geteuid() != 0 || p.Free >= more {
+		return p
+	}
+	file, before := p.file("nr_hugepages"), p.Total
+	must(t, os.WriteFile(file, fmt.Append(nil, before+more), 0))
+	t.Cleanup(func() { must(t, os.WriteFile(file, fmt.Append(nil, before), 0)) })
+	p, err = HugePages(HugePage2M)
+	must(t, err)
+	return p
+}
+
+// TestHugePages takes huge pages if the host has a pool of them, and is told what
 // to do if not.
-func TestHugeTLB(t *testing.T) {
-	const path = "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
-	free, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		t.Fatal(err)
-	}
-	m, err := New(Config{Size: 2 * mib, HugeTLB: true})
-	if err == nil {
-		defer m.Close()
-		must(t, m.Store8(0, 1))
-		m.DiscardAll()
-		if v, err := m.Load8(0); v != 0 || err != nil {
-			t.Errorf("after DiscardAll: %d, %v", v, err)
+func TestHugePages(t *testing.T) {
+	p := pool(t, 3)
+	const size = 5 * mib // three pages
+	m, err := New(Config{Size: size, HugePage: HugePage2M})
+	if p.Free < 3 {
+		if err == nil || !strings.Contains(err.Error(), "3 huge pages of 2 MiB are needed") || !strings.Contains(err.Error(), "nr_hugepages") {
+			t.Errorf("%v does not say what to do", err)
 		}
-		return
+		t.Skipf("the host makes no huge pages: %+v", p)
 	}
-	if n := strings.TrimSpace(string(free)); n != "" && n != "0" {
-		t.Errorf("%s huge pages are free, but: %v", n, err)
+	must(t, err)
+	defer m.Close()
+	must(t, m.Populate(t.Context(), 0, size))
+	now, err := HugePages(HugePage2M)
+	must(t, err)
+	if now.Free > p.Free-3 {
+		t.Errorf("of %d pages %d are free", p.Free, now.Free)
 	}
-	if !strings.Contains(err.Error(), "vm.nr_hugepages") && !errors.Is(err, unix.EINVAL) {
-		t.Errorf("%v does not say what to do", err)
+	if got := kernelPageSize(t, m.Regions()[0].Host); got != 2048 {
+		t.Errorf("the pages have %d KiB", got)
+	}
+	must(t, m.Store8(size-1, 1))
+	must(t, m.Store8(4*mib, 1))
+	must(t, m.Discard(4*mib, mib))
+	for _, gpa := range []uint64{4 * mib, size - 1} {
+		if v, err := m.Load8(gpa); v != 0 || err != nil {
+			t.Errorf("after Discard: %d, %v", v, err)
+		}
+	}
+	must(t, m.Store8(0, 1))
+	m.DiscardAll()
+	if v, err := m.Load8(0); v != 0 || err != nil {
+		t.Errorf("after DiscardAll: %d, %v", v, err)
+	}
+	must(t, m.Lock())
+}
+
+// kernelPageSize is that of the pages behind a mapping, in KiB, by smaps.
+func kernelPageSize(t *testing.T, host []byte) (kib int) {
+	t.Helper()
+	smaps, err := os.ReadFile("/proc/self/smaps")
+	must(t, err)
+	start := fmt.Sprintf("%x-", uintptr(unsafe.Pointer(&host[0])))
+	found := false
+	for line := range strings.Lines(string(smaps)) {
+		found = found || strings.HasPrefix(line, start)
+		if _, err := fmt.Sscanf(line, "KernelPageSize: %d kB", &kib); err == nil && found {
+			return kib
+		}
+	}
+	t.Fatalf("no mapping starts at %s", start)
+	return 0
+}
+
+// TestTooFewHugePages asks for more than any host has.
+func TestTooFewHugePages(t *testing.T) {
+	for _, size := range []uint64{HugePage2M, HugePage1G} {
+		p, err := HugePages(size)
+		if err != nil {
+			t.Log(err) // a processor without them
+			continue
+		}
+		m, err := New(Config{Size: 256 << 40, HugePage: size})
+		if err == nil {
+			m.Close()
+		}
+		want := fmt.Sprintf("%d huge pages of %s are needed and %d are free: echo ", 256<<40/size, FormatSize(size), p.Free)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), p.file("nr_hugepages")) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	if size := DefaultHugePage(); size != 0 && size%HugePage2M != 0 {
+		t.Errorf("the default is %d", size)
 	}
 }
 
 func TestLockedMergeable(t *testing.T) {
-	m, err := New(Config{Size: mib, Locked: true, Mergeable: true})
+	m, err := New(Config{Size: mib, Mergeable: true})
 	must(t, err)
 	defer m.Close()
+	must(t, m.Lock())
 	if n, err := m.Resident(); n < mib || err != nil {
 		t.Errorf("locked, but %d bytes are resident, %v", n, err)
 	}
 	must(t, m.Store8(0x1000, 7))
-	must(t, m.Discard(0x1000, PageSize)) // the host refuses, so it is cleared
+	must(t, m.Discard(0x1000, PageSize))
 	if v, err := m.Load8(0x1000); v != 0 || err != nil {
 		t.Errorf("after Discard: %d, %v", v, err)
+	}
+	if n, err := m.Resident(); n < mib || err != nil {
+		t.Errorf("after Discard %d bytes are resident, %v", n, err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -10,10 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hugePageSize is the size of an x86-64 huge page. RAM regions start at
-// multiples of it in the guest and in the host, so that one huge page can back
-// one page-table entry of either.
-const hugePageSize = 2 << 20
+// Sizes of x86-64 huge pages, in bytes. RAM regions start at multiples of the first one, or
+// of Config.HugePage, in the guest and in the host, so that one huge page can back one
+// page-table entry of either.
+const (
+	HugePage2M = 2 << 20
+	HugePage1G = 1 << 30
+)
 
 const (
 	protNone = unix.PROT_NONE
@@ -29,11 +33,12 @@ const (
 // the high part into it.
 func (m *Memory) mapRAM() (err error) {
 	low, high := Split(m.config.Size)
-	lowRoom := roundUp(low, hugePageSize)
+	page := cmp.Or(m.config.HugePage, HugePage2M)
+	lowRoom, highRoom := roundUp(low, page), roundUp(high, page)
 	// One huge page more than needed, to align the start.
-	reserved, err := unix.Mmap(-1, 0, int(lowRoom+roundUp(high, hugePageSize)+hugePageSize), protNone, mapLazy)
+	reserved, err := unix.Mmap(-1, 0, int(lowRoom+highRoom+page), protNone, mapLazy)
 	if err != nil {
-		return explainMmap(err, false)
+		return explainMmap(err)
 	}
 	m.reserved = reserved
 	defer func() {
@@ -43,23 +48,23 @@ func (m *Memory) mapRAM() (err error) {
 	}()
 
 	start := uintptr(unsafe.Pointer(&reserved[0]))
-	pad := roundUp(uint64(start), hugePageSize) - uint64(start)
+	pad := roundUp(uint64(start), page) - uint64(start)
 	regions := []*region{}
-	add := func(name string, gpa, size, offset uint64) error {
-		host := reserved[offset:][:size:size]
-		if err := m.backRAM(host); err != nil {
+	add := func(name string, gpa, size, offset, room uint64) error {
+		if err := m.backRAM(reserved[offset:][:room]); err != nil {
 			return err
 		}
-		regions = append(regions, &region{
-			Region: Region{Name: name, Kind: RAM, GPA: gpa, Size: size, Host: host},
-		})
+		r := &region{Region: Region{Name: name, Kind: RAM, GPA: gpa, Size: size, Host: reserved[offset:][:size:size]}}
+		// A page that has gone back to the pool is not there for us again.
+		r.kept.Store(m.config.HugePage != 0)
+		regions = append(regions, r)
 		return nil
 	}
-	if err := add("low RAM", 0, low, pad); err != nil {
+	if err := add("low RAM", 0, low, pad, lowRoom); err != nil {
 		return err
 	}
 	if high > 0 {
-		if err := add("high RAM", HighStart, high, pad+lowRoom); err != nil {
+		if err := add("high RAM", HighStart, high, pad+lowRoom, highRoom); err != nil {
 			return err
 		}
 	}
@@ -70,25 +75,41 @@ func (m *Memory) mapRAM() (err error) {
 // backRAM puts memory behind a part of the reservation.
 func (m *Memory) backRAM(host []byte) error {
 	flags := mapLazy
-	if m.config.HugeTLB {
+	switch m.config.HugePage {
+	case HugePage2M:
 		// Reserved now: a pool that runs dry later would be a SIGBUS.
 		flags = mapAnonymous | unix.MAP_HUGETLB | unix.MAP_HUGE_2MB
+	case HugePage1G:
+		flags = mapAnonymous | unix.MAP_HUGETLB | unix.MAP_HUGE_1GB
 	}
 	addr := unsafe.Pointer(&host[0])
 	if _, err := unix.MmapPtr(-1, 0, addr, uintptr(len(host)), protRW, flags|unix.MAP_FIXED); err != nil {
-		return explainMmap(err, m.config.HugeTLB)
+		if m.config.HugePage != 0 {
+			return fmt.Errorf("%w: %s", err, m.pool())
+		}
+		return explainMmap(err)
 	}
 	advise(host, unix.MADV_DONTFORK, unix.MADV_DONTDUMP)
-	if !m.config.HugeTLB {
+	if m.config.HugePage == 0 {
 		advise(host, unix.MADV_HUGEPAGE)
 	}
 	if m.config.Mergeable {
 		advise(host, unix.MADV_MERGEABLE)
 	}
-	if m.config.Locked {
-		if err := unix.Mlock(host); err != nil {
+	return nil
+}
+
+// Lock keeps the RAM from being swapped out (mlock(2)), and so takes all of it now, what
+// Populate has not. The error names the limit that stands in the way.
+func (m *Memory) Lock() error {
+	for _, r := range m.all() {
+		if r.Kind != RAM || r.owned {
+			continue
+		}
+		if err := unix.Mlock(r.Host); err != nil {
 			return explainMlock(err)
 		}
+		r.kept.Store(true)
 	}
 	return nil
 }
@@ -105,7 +126,7 @@ func advise(host []byte, hints ...int) {
 func mapPages(size uint64) ([]byte, error) {
 	host, err := unix.Mmap(-1, 0, int(size), protRW, mapLazy)
 	if err != nil {
-		return nil, explainMmap(err, false)
+		return nil, explainMmap(err)
 	}
 	advise(host, unix.MADV_DONTFORK, unix.MADV_DONTDUMP)
 	return host, nil
@@ -116,12 +137,9 @@ func unmap(mem []byte) error {
 }
 
 // explainMmap says which limit stood in the way.
-func explainMmap(err error, hugeTLB bool) error {
-	switch {
-	case !errors.Is(err, unix.ENOMEM):
+func explainMmap(err error) error {
+	if !errors.Is(err, unix.ENOMEM) {
 		return os.NewSyscallError("mmap", err)
-	case hugeTLB:
-		return fmt.Errorf("%w: the host has not enough free 2 MiB huge pages (sysctl vm.nr_hugepages)", err)
 	}
 	if n := addressSpaceLimit(); n != unlimited {
 		return fmt.Errorf("%w: %s is %s", err, addressSpaceSource, FormatSize(n))

@@ -10,8 +10,8 @@ import (
 )
 
 // Discard gives the whole pages within n bytes of RAM at gpa back to the host;
-// they read as zero from then on. Memory that the host will not take back
-// (Locked, parts of huge pages) is cleared instead. The range lies in one
+// they read as zero from then on. Memory that the host will not take back, or
+// not give again (locked, huge pages), is cleared instead. The range lies in one
 // region.
 func (m *Memory) Discard(gpa, n uint64) error {
 	if n == 0 {
@@ -41,7 +41,7 @@ func (m *Memory) DiscardAll() {
 
 func (r *region) discard(gpa, n uint64) {
 	b := r.Host[gpa-r.GPA:][:n]
-	if err := unix.Madvise(b, unix.MADV_DONTNEED); err != nil {
+	if r.kept.Load() || unix.Madvise(b, unix.MADV_DONTNEED) != nil {
 		clear(b)
 	}
 	r.mark(gpa, n)

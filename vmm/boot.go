@@ -205,8 +205,10 @@ func CheckDomain(ctx context.Context, d *domcfg.Domain, o Options) error {
 	}
 	m := &Machine{domain: d, options: o}
 	m.boot.kernelPath, m.boot.initrdPath = d.OS.Kernel, d.OS.Initrd // a bootloader is not run
+	_, memoryErr := m.memoryConfig()
 	err := errors.Join(
 		checkMemory(ramSize(d)),
+		memoryErr,
 		m.findCPUs(ctx),
 		m.createVM(ctx),
 		m.openBoot(ctx),

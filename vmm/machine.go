@@ -59,6 +59,10 @@ type Options struct {
 	// Secret gives the passphrase of an encrypted disk by the UUID that the domain
 	// has for it; nil is HostSecret. What it returns is overwritten after use.
 	Secret func(ctx context.Context, uuid domcfg.UUID) ([]byte, error)
+	// MemoryProgress is called, if it is not nil, with the bytes of RAM that have been taken
+	// from the host, of how many, while New takes all of them: for <hugepages>, <locked> and
+	// <allocation mode="immediate">. It must not wait.
+	MemoryProgress func(done, total uint64)
 	// Rand is the source of the guest's boot-time randomness; nil is the
 	// host's. A test that needs the same boot every time sets it.
 	Rand io.Reader
@@ -236,20 +240,17 @@ func (m *Machine) createIRQChips(context.Context) error {
 }
 
 // mapMemory maps the guest's RAM and gives it to KVM.
-func (m *Machine) mapMemory(context.Context) error {
+func (m *Machine) mapMemory(ctx context.Context) error {
 	size := ramSize(m.domain)
 	_, high := memory.Split(size)
 	if high > 0 && !m.cpuid.fitsPhysical(memory.HighStart+high) {
 		return hostError(fmt.Errorf("memory: %s does not fit this host's %d-bit guest-physical addresses",
 			memory.FormatSize(size), m.cpuid.physicalBits()))
 	}
-	ram, err := memory.New(memory.Config{Size: size})
-	if err != nil {
-		return hostError(fmt.Errorf("memory: %w", err))
+	if err := m.backMemory(ctx); err != nil {
+		return err
 	}
-	m.ram = ram
-	m.closer.add(ram.Close)
-	for _, r := range ram.Regions() {
+	for _, r := range m.ram.Regions() {
 		if err := m.mapRegion(r); err != nil {
 			return hostError(err)
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 	"time"
 
@@ -65,15 +64,14 @@ func (a *app) dump(parent context.Context, e statedir.Entry, request map[string]
 	handleSignals(stop, nil)
 	written := make(chan error, 1)
 	go func() { written <- client.Execute(parent, "dump-guest-memory", request, nil) }()
-	showing := isTerminal(a.stderr.file)
+	progress := a.showProgress()
+	defer progress.end()
 	tick := time.NewTicker(progressInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case err := <-written:
-			if showing {
-				fmt.Fprint(a.stderr, "\r\x1b[K")
-			}
+			progress.end()
 			if err != nil && ctx.Err() != nil {
 				return ended(ctx, err)
 			}
@@ -84,34 +82,14 @@ func (a *app) dump(parent context.Context, e statedir.Entry, request map[string]
 		case ctx.Err() != nil:
 			// It may not have begun, or be complete. Either is seen by the next look.
 			_ = watcher.Execute(parent, "__com.github.govmm_dump-cancel", nil, nil)
-		case showing:
+		case progress.shown:
 			var s struct {
 				Status           string
 				Completed, Total uint64
 			}
 			if err := watcher.Execute(parent, "query-dump", nil, &s); err == nil && s.Status == "active" {
-				fmt.Fprint(a.stderr, "\r"+progressBar(s.Completed, s.Total))
+				progress.show(s.Completed, s.Total)
 			}
 		}
 	}
-}
-
-// progressInterval is the time from one look at a dump to the next.
-const progressInterval = 200 * time.Millisecond
-
-// progressBar shows how much of something is done.
-func progressBar(done, total uint64) string {
-	const width = 40
-	full := 0
-	if total > 0 {
-		full = int(done * width / total)
-	}
-	bar := make([]byte, width)
-	for i := range bar {
-		bar[i] = '.'
-		if i < full {
-			bar[i] = '='
-		}
-	}
-	return fmt.Sprintf("[%s] %d of %d MiB", bar, done>>20, total>>20)
 }

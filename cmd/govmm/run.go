@@ -137,7 +137,10 @@ func (a *app) runMachine(parent context.Context, j *judgement, useConsole bool, 
 	defer stop(nil)
 	signals := handleSignals(stop, con.tty)
 
+	progress := a.showProgress()
+	options.MemoryProgress = progress.show
 	m, err := vmm.New(ctx, j.domain, options)
+	progress.end()
 	if err != nil {
 		return ended(ctx, err)
 	}

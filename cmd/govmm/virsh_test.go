@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,7 +13,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
 	"github.com/govmm/govmm/domcfg"
@@ -361,5 +364,41 @@ func TestProgressBar(t *testing.T) {
 		if got := progressBar(tt.done, tt.total); got != tt.want {
 			t.Errorf("%d of %d: %s", tt.done, tt.total, got)
 		}
+	}
+}
+
+// Long work is seen on a terminal alone, and leaves nothing there.
+func TestProgressShown(t *testing.T) {
+	master, slave, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	p := (&app{stderr: &screen{file: slave}}).showProgress()
+	p.show(0, 4<<20) // too early
+	p.next = time.Time{}
+	p.show(2<<20, 4<<20)
+	p.show(3<<20, 4<<20) // too early again
+	p.end()
+	p.end()
+	if err := slave.Close(); err != nil {
+		t.Error(err)
+	}
+	shown, _ := io.ReadAll(master) // it ends with an error, as the other end is closed
+	if want := "\r[====================....................] 2 of 4 MiB\r\x1b[K"; string(shown) != want {
+		t.Errorf("the terminal shows %q, want %q", shown, want)
+	}
+
+	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	p = (&app{stderr: &screen{file: file}}).showProgress()
+	p.next = time.Time{}
+	p.show(1, 2)
+	p.end()
+	if info, err := file.Stat(); err != nil || info.Size() != 0 {
+		t.Errorf("a file has %d bytes, %v", info.Size(), err)
 	}
 }

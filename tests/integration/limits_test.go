@@ -145,6 +145,59 @@ func TestShares(t *testing.T) {
 	}
 }
 
+// TestHugePages boots a stock guest in huge pages of each size that the host makes.
+func TestHugePages(t *testing.T) {
+	for _, page := range []struct {
+		size, unit string
+		kib, pages int
+	}{{"2", "MiB", 2 << 10, 128}, {"1", "GiB", 1 << 20, 1}} {
+		t.Run(page.size+page.unit, func(t *testing.T) {
+			pool := fmt.Sprintf("/sys/kernel/mm/hugepages/hugepages-%dkB/", page.kib)
+			free := func() string {
+				text, err := os.ReadFile(pool + "free_hugepages")
+				must(t, err)
+				return strings.TrimSpace(string(text))
+			}
+			d := domain{memory: "<memory unit='MiB'>256</memory>", cmdline: obeying,
+				extra: "<memoryBacking><hugepages><page size='" + page.size + "' unit='" + page.unit + "'/></hugepages></memoryBacking>"}
+			few := run(t, d)
+			few.said(fmt.Sprintf(`vm\.xml:\d+:\d+: memoryBacking/hugepages: .*%d huge pages of %s %s are needed and 0 are free`, page.pages, page.size, page.unit))
+			few.exit(4)
+
+			must(t, os.WriteFile(pool+"nr_hugepages", fmt.Append(nil, page.pages), 0))
+			t.Cleanup(func() { must(t, os.WriteFile(pool+"nr_hugepages", []byte("0"), 0)) })
+			if free() != strconv.Itoa(page.pages) {
+				t.Skipf("the host makes %s pages of %s %s, not %d", free(), page.size, page.unit, page.pages)
+			}
+			c := run(t, d)
+			c.ready()
+			if got := hugeMemory(t, c.process.Pid); got != page.pages*page.kib || free() != "0" {
+				t.Errorf("%d KiB are in huge pages, %s pages free; want %d KiB", got, free(), page.pages*page.kib)
+			}
+			c.ask("touch %d", 100*mib)
+			c.tell("poweroff")
+			c.exit(0)
+			if got := free(); got != strconv.Itoa(page.pages) {
+				t.Errorf("at the end %s pages are free, want %d", got, page.pages)
+			}
+		})
+	}
+}
+
+// hugeMemory is how much of a process is in huge pages, in KiB, by smaps.
+func hugeMemory(t *testing.T, pid int) (kib int) {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	must(t, err)
+	for line := range strings.Lines(string(text)) {
+		if _, err := fmt.Sscanf(line, "Private_Hugetlb: %d kB", &kib); err == nil {
+			return kib
+		}
+	}
+	t.Fatalf("smaps_rollup has no Private_Hugetlb: %s", text)
+	return 0
+}
+
 // processorTime is how long a process has run.
 func processorTime(t *testing.T, pid int) time.Duration {
 	t.Helper()
