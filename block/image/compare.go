@@ -71,6 +71,8 @@ func Compare(ctx context.Context, o CompareOptions) (_ Difference, err error) {
 	s := &sweep{
 		size: max(a.Size(), b.Size()), progress: o.Progress,
 		extent: c.extent, skip: func(e extent) bool { return e.zero }, visit: c.visit,
+		// All before it have been handed out, and are compared to the end.
+		stop: func(offset int64) bool { return offset > c.first.Load() },
 	}
 	if err := s.run(ctx); err != nil {
 		return d, &CompareError{Err: err}
@@ -89,10 +91,6 @@ type comparer struct {
 
 // extent is zero if both disks say so.
 func (c *comparer) extent(offset, length int64) (extent, error) {
-	if offset > c.first.Load() {
-		// All before it have been handed out, and are done by those who have them.
-		return extent{length: length, zero: true}, nil
-	}
 	zero := true
 	for _, d := range c.disks {
 		if offset >= d.Size() {

@@ -11,7 +11,7 @@ import (
 const (
 	// chunkSize is how much is read at a time, in bytes. It is of the size of a
 	// processor's cache, in which it is found again when it is written.
-	chunkSize = 512 << 10
+	chunkSize = 1 << 20
 	// zeroChunk is how much is made zeroes at a time.
 	zeroChunk = 64 << 20
 	// minAlign is the least that is looked at by itself.
@@ -43,13 +43,16 @@ type sweep struct {
 	extent func(offset, length int64) (extent, error)
 	// skip says that there is nothing to do for an extent.
 	skip func(e extent) bool
+	// stop ends it at an offset; nil does not.
+	stop func(offset int64) bool
 	// visit does the work of a piece. buf is as long as one that is not zero.
 	visit    func(ctx context.Context, p *piece, buf []byte) error
 	progress *Progress
 
-	mu   sync.Mutex
-	at   int64         // what has been handed out
-	last chan struct{} // closed when that is done
+	mu    sync.Mutex
+	at    int64         // what has been handed out
+	ahead extent        // what is known of what follows
+	last  chan struct{} // closed when that is done
 }
 
 // piece is a stretch of a disk for one goroutine.
@@ -112,15 +115,20 @@ func (s *sweep) work(ctx context.Context) error {
 func (s *sweep) take(ctx context.Context) (*piece, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.at < s.size {
+	for s.at < s.size && (s.stop == nil || !s.stop(s.at)) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		left := s.size - s.at
-		e, err := s.extent(s.at, left)
-		if err != nil {
-			return nil, err
+		// What is known already need not be asked for again, which takes the host
+		// a look at all of it.
+		if s.ahead.length <= 0 {
+			var err error
+			if s.ahead, err = s.extent(s.at, left); err != nil {
+				return nil, err
+			}
 		}
+		e := s.ahead
 		n, skip := e.length, s.skip(e)
 		if (e.zero || skip) && n < left {
 			n -= n % s.align
@@ -134,6 +142,7 @@ func (s *sweep) take(ctx context.Context) (*piece, error) {
 			n = min(n, zeroChunk)
 		}
 		e.length = n
+		s.ahead.length -= n // may be over
 		p := &piece{extent: e, offset: s.at, before: s.last}
 		s.at += n
 		if skip {
