@@ -317,6 +317,13 @@ type markDecoder struct {
 func (d *markDecoder) decode(p []byte) (n int, err error) {
 	for n < len(p) && len(d.in) > 0 {
 		b := d.in[0]
+		if d.state == 1 && b != 0 && b != 0xff {
+			// A 0377 that was not doubled, since another program has changed the
+			// settings.
+			d.state, p[n] = 0, 0xff
+			n++
+			continue
+		}
 		d.in = d.in[1:]
 		switch {
 		case d.state == 0 && b == 0xff, d.state == 1 && b == 0:

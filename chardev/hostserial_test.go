@@ -110,6 +110,7 @@ func TestSerialMarks(t *testing.T) {
 		"a\xff\x00\x00b\x00":       "a<break>b\x00",
 		"\xff\x00\x00\xff\x00\x00": "<break><break>",
 		"\xff\x00x\xff\xff\x00":    "x\xff\x00",
+		"a\xffb\xff\xff\xffc":      "a\xffb\xff\xffc", // not all are doubled
 	} {
 		for size := 1; size < 4; size++ {
 			var d markDecoder
