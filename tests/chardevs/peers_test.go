@@ -1,58 +1,168 @@
 package chardevs
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/govmm/govmm/chardev"
+	"github.com/govmm/govmm/tests/await"
 )
 
-// patientBackend takes output only once the peer is there: what comes before would
-// be dropped, as it should.
-type patientBackend struct {
-	chardev.Backend
-	up atomic.Bool
+// pipes are the standard input and output of a program.
+type pipes struct {
+	io.Writer
+	io.Reader
 }
 
-func (b *patientBackend) Attach(r chardev.Receiver) { b.Backend.Attach(&spy{r, b}) }
-
-func (b *patientBackend) Write(p []byte) int {
-	if !b.up.Load() {
-		return 0
+// run starts a program that ends with the test.
+func run(t *testing.T, pkg, name string, args ...string) io.ReadWriter {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("%s is missing: apt-get install %s", name, pkg)
 	}
-	return b.Backend.Write(p)
+	c := exec.Command(path, args...)
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = c.Process.Kill()
+		_ = c.Wait()
+		if t.Failed() {
+			t.Logf("%v: %s", c.Args, &stderr)
+		}
+	})
+	return pipes{in, out}
 }
 
-// spy is a front end that sees the peer come.
-type spy struct {
-	chardev.Receiver
-	backend *patientBackend
+// socat joins its standard input and output to an address.
+func socat(t *testing.T, address string) io.ReadWriter {
+	t.Helper()
+	return run(t, "socat", "socat", "-", address)
 }
 
-func (s *spy) OutputReady() { s.Receiver.(chardev.OutputReceiver).OutputReady() }
+// What socat is told of the certificates in a directory.
+const (
+	clientCertificate = "cafile=%[2]s/ca-cert.pem,cert=%[2]s/client-cert.pem,key=%[2]s/client-key.pem,commonname=localhost"
+	serverCertificate = "cafile=%[2]s/ca-cert.pem,cert=%[2]s/server-cert.pem,key=%[2]s/server-key.pem"
+)
 
-func (s *spy) Carrier(up bool) {
-	if c, ok := s.Receiver.(chardev.CarrierReceiver); ok {
-		c.Carrier(up)
+// socatTo is socat at an address: %[1]s in its own is that, %[2]s the directory.
+func socatTo(address string) program {
+	return func(t *testing.T, o chardev.SocketOptions, e end) io.ReadWriter {
+		return socat(t, fill(address, o.Address, e.dir))
 	}
-	if up {
-		s.backend.up.Store(true)
-		s.OutputReady()
+}
+
+// socatAt is socatTo, but listens: to the port of a TCP address.
+func socatAt(address string) program {
+	return func(t *testing.T, o chardev.SocketOptions, e end) io.ReadWriter {
+		at := o.Address
+		if o.Network == "tcp" {
+			_, at, _ = net.SplitHostPort(at) // it is one
+		}
+		return socat(t, fill(address, at, e.dir))
 	}
+}
+
+func fill(address, at, dir string) string {
+	return strings.NewReplacer("%s", at, "%[2]s", dir).Replace(address)
+}
+
+// telnetTo is the client that people use, in its binary mode.
+func telnetTo(t *testing.T, o chardev.SocketOptions, _ end) io.ReadWriter {
+	host, port, err := net.SplitHostPort(o.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run(t, "inetutils-telnet", "telnet", "-8", "-E", host, port)
+}
+
+// telnetThroughTLS is telnetTo by way of socat, as it knows no TLS.
+func telnetThroughTLS(t *testing.T, o chardev.SocketOptions, e end) io.ReadWriter {
+	at := freeTCP(t)
+	_, port, _ := net.SplitHostPort(at)
+	run(t, "socat", "socat", fmt.Sprintf("TCP-LISTEN:%s,bind=127.0.0.1,reuseaddr", port), fill("OPENSSL:%s,"+clientCertificate, o.Address, e.dir))
+	// It serves one client, so there is no asking it whether it is ready.
+	await.That(t, "socat listening", func() bool { return listens(t, port) })
+	o.Address = at
+	return telnetTo(t, o, e)
+}
+
+// listens reports whether somebody listens to a TCP port of 127.0.0.1.
+func listens(t *testing.T, port string) bool {
+	t.Helper()
+	number, err := net.LookupPort("tcp", port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const listening = "0A" // the state
+	return strings.Contains(string(table), fmt.Sprintf(" 0100007F:%04X 00000000:0000 %s ", number, listening))
+}
+
+// selfAt is a back end of our own that listens, where no other author's program
+// does it in binary.
+func selfAt(t *testing.T, o chardev.SocketOptions, e end) io.ReadWriter {
+	o.Listen = true
+	if o.TLS != nil {
+		o.TLS = configTLS(t, e.dir, true)
+	}
+	return joined(socket(t, o))
+}
+
+func withTelnet(o chardev.SocketOptions) chardev.SocketOptions {
+	o.Telnet = true
+	return o
+}
+
+// withTLS asks for TLS; the certificates come later.
+func withTLS(o chardev.SocketOptions) chardev.SocketOptions {
+	o.TLS = new(tls.Config)
+	return o
+}
+
+func configTLS(t *testing.T, dir string, listen bool) *tls.Config {
+	t.Helper()
+	c, err := chardev.ClientTLS(dir, "localhost")
+	if listen {
+		c, err = chardev.ServerTLS(dir)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // joint is a back end as a program uses a connection.
@@ -64,7 +174,7 @@ type joint struct {
 	up      bool
 }
 
-func joined(t *testing.T, b chardev.Backend) io.ReadWriter {
+func joined(b chardev.Backend) io.ReadWriter {
 	j := &joint{backend: b}
 	j.changed = sync.NewCond(&j.mu)
 	b.Attach(j)
@@ -79,7 +189,11 @@ func (j *joint) Receive(p []byte) int {
 	return len(p)
 }
 
-func (j *joint) OutputReady() { j.changed.Broadcast() }
+func (j *joint) OutputReady() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.changed.Broadcast()
+}
 
 func (j *joint) Carrier(up bool) {
 	j.mu.Lock()
@@ -153,48 +267,44 @@ func certificates(t *testing.T, dir string) {
 	}
 }
 
-// TestTelnetProgram has the client that people use, in its binary mode.
-func TestTelnetProgram(t *testing.T) {
-	s := socket(t, chardev.SocketOptions{Network: "tcp", Address: "127.0.0.1:0", Listen: true, Telnet: true})
-	host, port, err := net.SplitHostPort(s.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	peer := program(t, "inetutils-telnet", "telnet", "-8", "-E", host, port)
-	output, input := random(t, "output"), random(t, "input")
-	const begin = "--begin--"
-	arrived, ended := make(chan string, 1), make(chan struct{})
-	go func() {
-		var all []byte
-		buf := make([]byte, 64<<10)
-		for want := -1; want < 0 || len(all) < want; {
-			n, err := peer.Read(buf)
-			if all = append(all, buf[:n]...); err != nil {
-				break
-			}
-			if at := strings.Index(string(all), begin); want < 0 && at >= 0 {
-				all = all[at+len(begin):] // after what telnet says itself
-				want = len(output)
-			}
+// errEnded is that of a peer that says no more.
+var errEnded = errors.New("the peer has ended")
+
+// tail reads a file that grows, and goes on at its end.
+type tail struct {
+	t    *testing.T
+	path string
+	at   int64
+}
+
+func (f *tail) Write([]byte) (int, error) { return 0, errEnded }
+
+// Read waits for more, or until the test ends.
+func (f *tail) Read(p []byte) (n int, err error) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		n, err = f.read(p)
+		if f.at += int64(n); n > 0 || err != nil {
+			return n, err
 		}
-		arrived <- string(all)
-		close(ended)
-	}()
-	// One way after the other: with both at once this client has hung, for a cause
-	// not known. And not before both have agreed: until then it looks at what is typed.
-	go func() {
-		<-ended
-		_, _ = peer.Write(input)
-	}()
-	var got []byte
-	runUART(t, &patientBackend{Backend: s}, append([]byte(begin), output...), func(p []byte) bool {
-		got = append(got, p...)
-		return len(got) < len(input)
-	})
-	if all := <-arrived; all != string(output) {
-		t.Errorf("%d bytes of output arrived of %d, or others", len(all), len(output))
+		select {
+		case <-tick.C:
+		case <-f.t.Context().Done():
+			return 0, errEnded
+		}
 	}
-	if string(got) != string(input) {
-		t.Errorf("%d bytes of input arrived of %d, or others", len(got), len(input))
+}
+
+func (f *tail) read(p []byte) (int, error) {
+	file, err := os.Open(f.path)
+	if err != nil {
+		return 0, err
 	}
+	defer file.Close()
+	n, err := file.ReadAt(p, f.at)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return n, err
 }
