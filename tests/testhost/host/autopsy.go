@@ -48,10 +48,13 @@ func autopsy(monitor *os.File) string {
 		if err != nil {
 			text = err.Error()
 		}
-		fmt.Fprintf(&b, "%s\n%s\n", command, strings.TrimSpace(strings.ReplaceAll(text, "\r", "")))
+		fmt.Fprintf(&b, "%s\n%s\n", command, strings.TrimSpace(floating.ReplaceAllString(strings.ReplaceAll(text, "\r", ""), "")))
 	}
 	return b.String()
 }
+
+// floating matches the lines about registers for floating point and vectors.
+var floating = regexp.MustCompile(`(?m)^(FCW|FPR|XMM|YMM).*\n`)
 
 var place = regexp.MustCompile(`[RE]IP=([0-9a-f]+) [RE]FL=([0-9a-f]+).* CPL=(\d).* HLT=(\d)`)
 

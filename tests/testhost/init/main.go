@@ -40,6 +40,7 @@ func run() error {
 	// The machine is of use without some of its modules; what misses one
 	// will say so.
 	warn(early.LoadModules(initramfs.ModuleList, wanted()))
+	warn(holdMachine())
 
 	port, err := openPort(portName)
 	if err != nil {
