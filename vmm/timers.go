@@ -24,11 +24,7 @@ func (m *Machine) addTimers(_ context.Context, w *wiring) error {
 	if err != nil {
 		return err
 	}
-	irq8 := w.line(irqRTC)
-	if hpet != nil {
-		irq8 = hpet.RTCLine(irq8)
-	}
-	rtc, err := m.newRTC(irq8)
+	rtc, err := m.newRTC(m.rtcLine(w, hpet))
 	if err != nil {
 		return err
 	}
@@ -65,6 +61,24 @@ func (m *Machine) addHPET(w *wiring, pit *timer.PIT, irq0 irq.Pulse) (*timer.HPE
 	})
 	m.board.resets(hpet)
 	return hpet, m.mmio.Add(timer.HPETBase, timer.HPETSize, "hpet", hpet)
+}
+
+// rtcLine is where the RTC's interrupt goes: to IRQ 8, unless the HPET has taken
+// its place, and always to power management. Systems that find an HPET, and a
+// BIOS of recent years, wait for alarms as an ACPI event alone.
+func (m *Machine) rtcLine(w *wiring, hpet *timer.HPET) irq.Line {
+	irq8 := w.line(irqRTC)
+	if hpet != nil {
+		irq8 = hpet.RTCLine(irq8)
+	}
+	if m.board.pm == nil {
+		return irq8
+	}
+	status := m.board.pm.IRQ8()
+	return irq.LineFunc(func(asserted bool) {
+		irq8.Set(asserted)
+		status.Set(asserted)
+	})
 }
 
 // hasHPET tells whether there is an HPET: a pc has one unasked.
