@@ -2,7 +2,10 @@ package vmm
 
 import (
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -83,7 +86,9 @@ func (l *line) Set(asserted bool) {
 // KVM tells of an edge whether a PIC took it, but counts every edge that reaches
 // a local APIC as taken, pending or not. It does tell, by the second eventfd of a
 // "resampling" irqfd, when the guest has ended an interrupt of the input, and
-// that is what is asked here: until then the next edge is coalesced.
+// that is what is asked here: until then the next edge is coalesced. Nobody sleeps
+// on that eventfd. It is looked at when the timer fires, so that however a guest
+// ends its interrupts, or does not, no more edges come than the timer's ticks.
 type pulse struct {
 	vm    *kvm.VM
 	gsi   uint32
@@ -106,7 +111,7 @@ const endPatience = 10 * time.Millisecond
 // it takes.
 func (m *Machine) newPulse(gsi, ends uint32) (*pulse, error) {
 	p := &pulse{vm: m.vm, gsi: gsi, log: m.log, now: m.clock.Now}
-	if m.vm.CheckExtension(kvm.CapIRQFDResample) == 0 {
+	if m.vm.CheckExtension(kvm.CapIRQFDResample) == 0 || avic(os.DirFS("/sys")) {
 		return p, nil
 	}
 	var c closer
@@ -127,6 +132,15 @@ func (m *Machine) newPulse(gsi, ends uint32) (*pulse, error) {
 	c.add(func() error { return m.vm.DeassignIRQFD(trigger.FD(), ends) })
 	p.ended = ended
 	return p, nil
+}
+
+// avic tells whether the host's processors may end interrupts of guests by
+// themselves (AMD's AVIC; AMD64 APM volume 2, section 15.29). KVM then does not
+// hear of the ends of edges. Intel's do tell, of the vectors that KVM asks for.
+func avic(sys fs.FS) bool {
+	text, err := fs.ReadFile(sys, "module/kvm_amd/parameters/avic")
+	on := strings.TrimSpace(string(text))
+	return err == nil && on != "N" && on != "0"
 }
 
 // Fire raises and lowers the input, unless an earlier interrupt has not ended.

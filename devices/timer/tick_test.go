@@ -145,6 +145,30 @@ func TestJitter(t *testing.T) {
 	}
 }
 
+// A guest that never takes a tick, or masks the input, costs about as many attempts
+// as there are ticks, and not more than the host can stand if those are close.
+func TestDeafGuest(t *testing.T) {
+	for policy := TickDelay; policy <= TickDiscard; policy++ {
+		for _, accepts := range []irq.Delivery{irq.Masked, irq.Coalesced} {
+			for _, period := range []time.Duration{2 * time.Microsecond, minInterval, time.Millisecond, 55 * time.Millisecond} {
+				p := newPlayer(TickOptions{Policy: policy, Slew: 10_000})
+				p.period, p.due = period, period
+				const long = 5 * time.Second
+				p.run(long, accepts)
+				// Catching up begins at its high rate, and soon slows down. Merging
+				// tries between two ticks as well.
+				most := int(long/max(period, minInterval)) + 20
+				if policy == TickMerge {
+					most *= 2
+				}
+				if p.tries < 1 || p.tries > most {
+					t.Errorf("policy %d, %d, every %v: %d attempts in %v, want at most %d", policy, accepts, period, p.tries, long, most)
+				}
+			}
+		}
+	}
+}
+
 // What is due while the guest has masked the input is not missed.
 func TestMaskedTicks(t *testing.T) {
 	p := newPlayer(TickOptions{Policy: TickCatchup})
