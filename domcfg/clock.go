@@ -76,6 +76,15 @@ const (
 	TrackWall  = "wall"
 )
 
+// The values of Timer.Mode.
+const (
+	TSCAuto     = "auto"     // the processor's TSC, scaled if a frequency is given
+	TSCNative   = "native"   // the processor's TSC as it is
+	TSCEmulate  = "emulate"  // each read of the TSC traps
+	TSCParavirt = "paravirt" // as auto, and the guest is told of it by a clock of the hypervisor's
+	TSCSMPSafe  = "smpsafe"  // as auto, and the TSCs of all CPUs agree
+)
+
 // Timer is an element timer within clock.
 type Timer struct {
 	Elem
@@ -102,7 +111,7 @@ func (t *Timer) code(c *coder) {
 	enum(c.attr("track"), &t.Track, TrackBoot, TrackGuest, TrackWall)
 	enum(c.attr("tickpolicy"), &t.TickPolicy, TickDelay, TickCatchup, TickMerge, TickDiscard)
 	number(c.attr("frequency"), &t.Frequency, 1, 1<<63-1)
-	enum(c.attr("mode"), &t.Mode, "auto", "native", "emulate", "paravirt", "smpsafe")
+	enum(c.attr("mode"), &t.Mode, TSCAuto, TSCNative, TSCEmulate, TSCParavirt, TSCSMPSafe)
 	c.attr("present").yesNo(&t.Present)
 	child(c, "catchup", &t.Catchup)
 }

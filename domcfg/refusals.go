@@ -57,9 +57,11 @@ func refusals() []rule {
 		{path: "clock/timer/catchup@slew", value: outside(101, 10_000), reason: "the slew is the rate in per cent of the normal one: from 101 to 10000"},
 		{path: "clock/timer/catchup@limit", value: outside(1, maxCatchup), reason: "the limit is in milliseconds, up to a day"},
 		{path: "clock/timer@tickpolicy", when: attrIs("name", "tsc"), reason: "the TSC has no ticks to lose"},
-		{path: "clock/timer@frequency", reason: "a TSC frequency is " + later},
-		{path: "clock/timer@mode", reason: "a TSC mode is " + later + ", and reserved to Xen in effect"},
-		{path: "clock/timer@present", value: is("no"), when: attrIs("name", "rtc", "pit", "tsc"), reason: "a pc without this timer is " + later},
+		{path: "clock/timer@frequency", value: outside(1_000_000, maxTSC), reason: "the frequency is in Hz: from 1000000 to 4294967295000"},
+		{path: "clock/timer@present", value: is("no"), when: firmwareNeeds,
+			reason: "firmware counts on the PIT, and on the CMOS RAM in the RTC; a kernel that is booted directly can do without"},
+		{path: "clock/timer@mode", value: is(TSCEmulate), reason: "KVM has no way to trap a guest's reads of the TSC, and this mode is reserved to Xen in effect"},
+		{path: "clock/timer@mode", value: is(TSCParavirt), when: noKVMClock, reason: "that is KVM's clock, and the timer kvmclock says that there is none"},
 	}
 	rules = append(rules, diskRefusals()...)
 	rules = append(rules, interfaceRefusals()...)
@@ -276,7 +278,6 @@ func newerRefusals() []rule {
 		{path: "features/ioapic@driver", value: not("kvm"), reason: newer + ": an I/O APIC outside KVM"},
 		{path: "features/smm", when: attrIs("state", "", "on"), reason: newer + ": system management mode"},
 		{path: "clock/timer@present", value: is("yes"), when: attrIs("name", "hypervclock"), reason: newer + ": Hyper-V's clock"},
-		{path: "clock/timer@present", value: is("no"), when: attrIs("name", "kvmclock"), reason: newer + ": a guest without KVM's clock"},
 		{path: "clock/timer", when: attrIs("name", "armvtimer"), reason: newer + ": a timer of ARM"},
 	}
 	for _, p := range paths {
@@ -335,6 +336,20 @@ func outside(least, most uint64) func(string) bool {
 		n, err := parseUint(v, 10)
 		return err == nil && (n < least || n > most)
 	}
+}
+
+// maxTSC is the highest rate that KVM has a number for, in Hz.
+const maxTSC = (1<<32 - 1) * 1000
+
+// firmwareNeeds reports whether a timer is one that firmware does not do without, where there is firmware.
+func firmwareNeeds(d *Domain, n *node) bool {
+	name := n.value("name")
+	return (name == "pit" || name == "rtc") && !d.BootsDirectly()
+}
+
+func noKVMClock(d *Domain, _ *node) bool {
+	t := d.Clock.Timer("kvmclock")
+	return t != nil && t.Present == No
 }
 
 func xenDisk(d *Domain, n *node) bool {

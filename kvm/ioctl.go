@@ -104,7 +104,8 @@ const (
 
 // Ioctls of a device made by KVM_CREATE_DEVICE.
 const (
-	reqSetDeviceAttr = iocWrite | request(unsafe.Sizeof(deviceAttr{}))<<iocSizeShift | 0xe1
+	reqSetDeviceAttr = iocWrite | request(unsafe.Sizeof(deviceAttr{}))<<iocSizeShift | 0xe1 // also of a vCPU
+	reqGetDeviceAttr = iocWrite | request(unsafe.Sizeof(deviceAttr{}))<<iocSizeShift | 0xe2 // of a vCPU
 )
 
 // maxInterrupted bounds the retries of an ioctl that a signal interrupted.

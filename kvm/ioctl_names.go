@@ -141,6 +141,8 @@ func (r request) String() string {
 		return "KVM_GET_XSAVE2"
 	case reqSetDeviceAttr:
 		return "KVM_SET_DEVICE_ATTR"
+	case reqGetDeviceAttr:
+		return "KVM_GET_DEVICE_ATTR"
 	default:
 		return fmt.Sprintf("ioctl %#x", uintptr(r))
 	}

@@ -88,6 +88,7 @@ func TestRequests(t *testing.T) {
 		{reqSetSRegs2, "KVM_SET_SREGS2", 0x4140aecd},
 		{reqGetXSave2, "KVM_GET_XSAVE2", 0x9000aecf},
 		{reqSetDeviceAttr, "KVM_SET_DEVICE_ATTR", 0x4018aee1},
+		{reqGetDeviceAttr, "KVM_GET_DEVICE_ATTR", 0x4018aee2},
 	}
 	for _, tt := range tests {
 		if uintptr(tt.req) != tt.want {

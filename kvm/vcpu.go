@@ -187,6 +187,30 @@ func (c *VCPU) SetTSCKHz(khz uint32) error {
 	return err
 }
 
+// The attribute that is a vCPU's TSC offset (KVM_VCPU_TSC_CTRL,
+// KVM_VCPU_TSC_OFFSET; Documentation/virt/kvm/devices/vcpu.rst, section 4).
+const (
+	vcpuTSCCtrl   = 0
+	vcpuTSCOffset = 0
+)
+
+// TSCOffset is what the vCPU's TSC is ahead of the host's, modulo 2^64, in
+// counts at the vCPU's own rate. The error is ENXIO, ENOTTY or EINVAL where KVM
+// does not tell: before Linux 5.16.
+func (c *VCPU) TSCOffset() (uint64, error) {
+	var offset uint64
+	a := deviceAttr{group: vcpuTSCCtrl, attr: vcpuTSCOffset, addr: unsafe.Pointer(&offset)}
+	_, err := ioctlPtr(c.fd, reqGetDeviceAttr, unsafe.Pointer(&a))
+	return offset, err
+}
+
+// SetTSCOffset sets what TSCOffset tells.
+func (c *VCPU) SetTSCOffset(offset uint64) error {
+	a := deviceAttr{group: vcpuTSCCtrl, attr: vcpuTSCOffset, addr: unsafe.Pointer(&offset)}
+	_, err := ioctlPtr(c.fd, reqSetDeviceAttr, unsafe.Pointer(&a))
+	return err
+}
+
 // KVMClockCtrl tells a guest that uses kvmclock that it was paused, so that its
 // soft-lockup watchdog stays quiet. EINVAL means that it does not use kvmclock.
 func (c *VCPU) KVMClockCtrl() error {

@@ -285,6 +285,24 @@ func TestTSC(t *testing.T) {
 	}
 }
 
+func TestTSCOffset(t *testing.T) {
+	g := newGuest(t, guestConfig{})
+	offset, err := g.cpu.TSCOffset()
+	if errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ENOTTY) || errors.Is(err, unix.EINVAL) {
+		t.Logf("this host's KVM does not tell: %v", err)
+		return
+	}
+	must(t, err)
+	const back = 1 << 40
+	must(t, g.cpu.SetTSCOffset(offset-back))
+	got, err := g.cpu.TSCOffset()
+	must(t, err)
+	// A KVM whose guests read the host's TSC without an offset ignores it.
+	if got != offset-back && (got != 0 || offset != 0) {
+		t.Errorf("set %#x, got %#x", offset-back, got)
+	}
+}
+
 func TestVMTSC(t *testing.T) {
 	g := newGuest(t, guestConfig{noCPU: true})
 	host, err := g.vm.TSCKHz()

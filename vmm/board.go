@@ -38,7 +38,7 @@ type board struct {
 	floppy    *floppy.FDC // nil without
 	video     *vga.VGA    // nil without
 	keyboard  *platform.Keyboard
-	rtc       *timer.RTC
+	rtc       *timer.RTC // nil without
 	pausers   []pauser
 
 	userChannels  userChannels

@@ -296,13 +296,19 @@ func (m *Machine) createVCPUs(context.Context) error {
 	n := int(m.domain.VCPU.Count)
 	m.ports = bus.New("port", 1<<16)
 	m.mmio = bus.New("memory", 0)
+	if err := m.checkTSC(); err != nil {
+		return err
+	}
 	for id := range n {
 		c, err := m.vm.CreateVCPU(id)
 		if err != nil {
 			return hostError(fmt.Errorf("vCPU %d: %w", id, err))
 		}
 		m.closer.add(c.Close)
-		if err := c.SetCPUID(m.cpuid.forVCPU(uint32(id))); err != nil {
+		if err := m.setTSC(c); err != nil {
+			return err
+		}
+		if err := c.SetCPUID(m.timerFeatures(m.cpuid.forVCPU(uint32(id)))); err != nil {
 			return hostError(fmt.Errorf("vCPU %d: %w", id, err))
 		}
 		if err := m.initial.readVCPU(c); err != nil {
@@ -321,7 +327,7 @@ func (m *Machine) createVCPUs(context.Context) error {
 	for _, v := range m.cpus {
 		v.gate = m.gate
 	}
-	return nil
+	return m.alignTSC()
 }
 
 // closer is a list of resources that are given back in the reverse order.

@@ -61,6 +61,9 @@ func (m *Machine) resetAll(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := m.alignTSC(); err != nil {
+		return err
+	}
 	m.ram.DiscardAll()
 	return m.load(ctx)
 }

@@ -97,5 +97,8 @@ func (t *trackedTime) now() time.Time {
 // clockAdjustment is how far the RTC is from UTC, in seconds: what the domain says
 // for a variable clock, or what the guest has made of it.
 func (m *Machine) clockAdjustment() int64 {
+	if m.board.rtc == nil {
+		return m.domain.Clock.Adjustment
+	}
 	return int64(m.board.rtc.Offset().Round(time.Second) / time.Second)
 }

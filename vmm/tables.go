@@ -65,7 +65,8 @@ func (m *Machine) acpiConfig(low uint64) acpi.Config {
 		PVPanicPort: platform.PvpanicPort,
 		Keyboard:    true,
 		Mouse:       true,
-		HPET:        m.hasHPET(),
+		NoRTC:       !m.hasTimer("rtc"),
+		HPET:        m.hasTimer("hpet"),
 		HPETAddr:    timer.HPETBase,
 		HPETID:      timer.HPETID,
 

@@ -9,38 +9,65 @@ import (
 	"github.com/govmm/govmm/domcfg"
 )
 
-// addTimers adds the PIT, the HPET and the RTC with its CMOS RAM.
+// addTimers adds the PIT, the HPET and the RTC with its CMOS RAM: what the domain
+// says is present, and a pc has them all unasked.
 func (m *Machine) addTimers(_ context.Context, w *wiring) error {
 	irq0, err := m.newPulse(irqTimer, irqTimer)
 	if err != nil {
 		return err
+	}
+	pit, err := m.addPIT(irq0)
+	if err != nil {
+		return err
+	}
+	hpet, err := m.addHPET(w, pit, irq0)
+	if err != nil {
+		return err
+	}
+	return m.addRTC(m.rtcLine(w, hpet))
+}
+
+// hasTimer tells whether there is a timer of the domain's names.
+func (m *Machine) hasTimer(name string) bool {
+	t := m.domain.Clock.Timer(name)
+	return t == nil || t.Present != domcfg.No
+}
+
+// addPIT adds the PIT and the port that goes with it.
+func (m *Machine) addPIT(irq0 irq.Pulse) (*timer.PIT, error) {
+	if !m.hasTimer("pit") {
+		return nil, nil
 	}
 	pit := timer.NewPIT(timer.PITOptions{
 		Clock: m.clock,
 		IRQ:   irq0,
 		Ticks: m.tickOptions("pit", timer.TickCatchup),
 	})
-	hpet, err := m.addHPET(w, pit, irq0)
-	if err != nil {
-		return err
+	m.board.resets(pit)
+	return pit, m.addPorts(
+		ports{timer.PITPort, timer.PITPorts, "pit", pit},
+		ports{timer.SystemPort, 1, "system control port B", pit.SystemPort()},
+	)
+}
+
+// addRTC adds the RTC and its CMOS RAM.
+func (m *Machine) addRTC(irq8 irq.Line) error {
+	if !m.hasTimer("rtc") {
+		return nil
 	}
-	rtc, err := m.newRTC(m.rtcLine(w, hpet))
+	rtc, err := m.newRTC(irq8)
 	if err != nil {
 		return err
 	}
 	m.board.rtc = rtc
-	m.board.resets(pit, rtc)
-	return m.addPorts(
-		ports{timer.PITPort, timer.PITPorts, "pit", pit},
-		ports{timer.SystemPort, 1, "system control port B", pit.SystemPort()},
-		ports{timer.RTCPort, timer.RTCPorts, "rtc", rtc},
-	)
+	m.board.resets(rtc)
+	return m.addPorts(ports{timer.RTCPort, timer.RTCPorts, "rtc", rtc})
 }
 
-// addHPET adds the HPET, unless the domain says that there is none. irq0 is the
-// input that it shares with the PIT.
+// addHPET adds the HPET. irq0 is the input that it shares with the PIT, if there
+// is one.
 func (m *Machine) addHPET(w *wiring, pit *timer.PIT, irq0 irq.Pulse) (*timer.HPET, error) {
-	if !m.hasHPET() {
+	if !m.hasTimer("hpet") {
 		return nil, nil
 	}
 	irq8, err := m.newPulse(irqRTC, irqRTC)
@@ -79,12 +106,6 @@ func (m *Machine) rtcLine(w *wiring, hpet *timer.HPET) irq.Line {
 		irq8.Set(asserted)
 		status.Set(asserted)
 	})
-}
-
-// hasHPET tells whether there is an HPET: a pc has one unasked.
-func (m *Machine) hasHPET() bool {
-	t := m.domain.Clock.Timer("hpet")
-	return t == nil || t.Present != domcfg.No
 }
 
 // tickOptions are a timer's tick policy. Unasked, a guest that counts the PIT's

@@ -49,6 +49,7 @@ type Config struct {
 	// PVPanicPort is the port of the pvpanic device; 0 means that there is none.
 	PVPanicPort uint16
 
+	NoRTC    bool   // whether there is no MC146818 at ports 0x70 and 0x71
 	HPET     bool   // whether there is a high precision event timer
 	HPETAddr uint32 // its physical address; 0 means DefaultHPETAddr
 	HPETID   uint32 // bits 31..0 of its capabilities register; 0 means DefaultHPETID

@@ -18,7 +18,9 @@ func isaBridge(cfg Config) aml.Term {
 		aml.OperationRegion("PIRQ", aml.PCIConfig, pirqRegisters, pirqCount),
 		aml.Field("PIRQ", aml.ByteAccess, units...),
 		motherboard(cfg),
-		isaDevice("RTC", "PNP0B00", 0, aml.IO(0x70, 2), aml.IRQNoFlags(8)),
+	}
+	if !cfg.NoRTC {
+		body = append(body, isaDevice("RTC", "PNP0B00", 0, aml.IO(0x70, 2), aml.IRQNoFlags(8)))
 	}
 	if cfg.Keyboard {
 		body = append(body, isaDevice("KBD", "PNP0303", 0,

@@ -102,15 +102,17 @@ const (
 const (
 	bootLegacyDevices = 1 << 0
 	boot8042          = 1 << 1
+	bootNoRTC         = 1 << 5
 )
 
 // Fixed feature flags (table 5.10). Clear, and meaningful so: bit 4 (the power
-// button is a fixed feature), bit 6 (RTC wake status is in PM1a_STS) and bit 8
-// (the PM timer has 24 bits).
+// button is a fixed feature), bit 6 (the RTC's status is in PM1a_STS, if there is
+// an RTC) and bit 8 (the PM timer has 24 bits).
 const (
 	flagWBINVD           = 1 << 0
 	flagProcC1           = 1 << 2
 	flagNoSleepButton    = 1 << 5
+	flagNoRTCStatus      = 1 << 6
 	flagResetRegister    = 1 << 10
 	flagPlatformClock    = 1 << 15
 	flagAPICClusterModel = 1 << 18
@@ -167,6 +169,11 @@ func (b *builder) fadt(cfg Config, facs, dsdt int) int {
 	}
 	if cfg.Keyboard || cfg.Mouse {
 		body.BootArch |= boot8042
+	}
+	if cfg.NoRTC {
+		body.Century = 0
+		body.BootArch |= bootNoRTC
+		body.Flags |= flagNoRTCStatus
 	}
 	if len(cfg.CPUs) > flatModelCPUs {
 		body.Flags |= flagAPICClusterModel

@@ -73,6 +73,14 @@ func (h *Host) NewTimer(f func()) Timer {
 	return &hostTimer{host: h, entry: h.queue.register(f)}
 }
 
+// Next is the earliest deadline of an armed timer; ok is false when no timer is
+// armed, so that the clock does not wake the host.
+func (h *Host) Next() (deadline time.Duration, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.queue.next()
+}
+
 // Resume lets the time run on. It does nothing while the clock runs.
 func (h *Host) Resume() {
 	h.mu.Lock()

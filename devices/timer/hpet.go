@@ -66,7 +66,8 @@ type HPETOptions struct {
 	IRQ0, IRQ8 HPETInput
 	// Route is input 2 of the I/O APIC, for all comparators.
 	Route HPETInput
-	// PIT is muted in legacy replacement. See RTCLine for the RTC.
+	// PIT is muted in legacy replacement; nil if there is none. See RTCLine for the
+	// RTC.
 	PIT *PIT
 	// Ticks is what happens to ticks of periodic comparators that the guest
 	// misses. A level-triggered one misses those that come while its status bit

@@ -36,12 +36,17 @@
 //	irq=how       of virtio: intx, or msix where the device has it
 //	pic=how       of missed ticks: on, or off for the I/O APIC
 //	windows=n     quarters of a second that those are counted
+//	seconds=n     of ticks-long: for how long ticks are counted
+//	timer=name    of ticks-long: pit, rtc or hpet
+//	hz=n          the rate of ticks that are missed or counted
+//	date=n        of rtc-date: YYYYMMDDhhmmss, to which the clock is set
 //
 // The tests are acpi, boot, cpuid, hpet, i8042, ioapic, lapic, memory, pci, pic, pit,
 // pmtimer, port92, pvpanic, rtc, smp and uart, and the slow ones rtc-update,
-// rtc-rollover, hpet-route (not with the interrupt controllers of KVM under QEMU, which have no such
+// rtc-rollover, rtc-formats, rtc-alarm, hpet-route (not with the interrupt controllers of KVM under QEMU, which have no such
 // input), i6300esb, ib700, pio-bench, mmio-bench, spin-bench, irq-bench, and those of missed
 // ticks, ticks-pit, ticks-rtc and ticks-hpet, whose numbers are for who knows the tick policy.
+// So are those of ticks-long, timers (which of them there are) and rtc-date (what the clock shows).
 //
 // Those of virtio devices (Virtual I/O Device specification 1.3) are slow tests,
 // too, since a machine need not have any: virtio-pci (what each function shows),

@@ -25,6 +25,7 @@ type Options struct {
 	Initrd    string // a file's name; none if empty
 	OnReboot  string // restart if empty
 	OnCrash   string // destroy if empty
+	Offset    string // the attributes of clock; offset='utc' if empty
 	Clock     string // what is in the element clock
 	Devices   string // further devices as XML; a memory balloon only if there is one here
 }
@@ -57,13 +58,13 @@ func (o Options) XML(image guest.Image) string {
   <memory unit='MiB'>%d</memory>
   <vcpu>%d</vcpu>
   <os><type>hvm</type><kernel>%s</kernel>%s<cmdline>%s</cmdline></os>
-  %s<clock offset='utc'>%s</clock>
+  %s<clock %s>%s</clock>
   <on_reboot>%s</on_reboot>
   <on_crash>%s</on_crash>
   <devices><serial type='stdio'/>%s</devices>
 </domain>
 `, or(o.MemoryMiB, 128), or(o.CPUs, 1), html.EscapeString(kernel), initrd, html.EscapeString(o.Cmdline),
-		acpi, o.Clock, or(o.OnReboot, "restart"), or(o.OnCrash, "destroy"), devices)
+		acpi, or(o.Offset, "offset='utc'"), o.Clock, or(o.OnReboot, "restart"), or(o.OnCrash, "destroy"), devices)
 }
 
 func or[T comparable](v, otherwise T) T {

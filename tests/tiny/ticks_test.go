@@ -2,6 +2,8 @@ package tiny
 
 import (
 	"fmt"
+	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -116,5 +118,49 @@ func checkMissed(t *testing.T, m missed, rate, slew float64) {
 	}
 	if slew > 0 && made < missing-slack {
 		t.Errorf("of %.1f missed ticks, not all have come: %v", missing, m.windows)
+	}
+}
+
+// TestNoTickIsLost counts the ticks of ten seconds on a host whose processors have
+// other work, and more machines than they can serve: under catchup all come. The
+// rate is a high one, as a guest takes ticks only while it has a processor.
+func TestNoTickIsLost(t *testing.T) {
+	if testing.Short() {
+		t.Skip("counts for ten seconds")
+	}
+	kernel := images(t).Kernel
+	for range runtime.NumCPU() {
+		work := exec.Command("sh", "-c", "while :; do :; done")
+		if err := work.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			work.Process.Kill()
+			work.Wait()
+		})
+	}
+	for _, timer := range []string{"pit", "rtc", "hpet"} {
+		t.Run(timer, func(t *testing.T) {
+			t.Parallel()
+			_, output := run(t, kernel, Options{
+				PVH:     true,
+				Cmdline: "test=ticks-long seconds=10 hz=64 timer=" + timer,
+				Clock:   fmt.Sprintf("<timer name='%s' tickpolicy='catchup'><catchup slew='1000' limit='60000'/></timer>", timer),
+			})
+			r := report(t, output)
+			if err := r.Err(); err != nil {
+				t.Fatal(err)
+			}
+			counted, _ := r.Lookup("ticks-long", "long")
+			var us, ticks, due int64
+			if _, err := fmt.Sscan(counted.Detail, &us, &ticks, &due); err != nil {
+				t.Fatalf("%q: %v", counted.Detail, err)
+			}
+			t.Logf("%d ticks of %d in %.1f s", ticks, due, float64(us)/1e6)
+			const turn = 2 // of the first and the last
+			if us < 10e6 || ticks < due-turn || ticks > due+turn {
+				t.Errorf("%d ticks of %d in %d us", ticks, due, us)
+			}
+		})
 	}
 }

@@ -17,6 +17,7 @@
 #define UIP 0x80
 #define SET 0x80
 #define PIE 0x40
+#define AIE 0x20
 #define UIE 0x10
 #define BINARY 0x04
 #define HOURS24 0x02
@@ -169,4 +170,71 @@ TEST_SLOW(rtc_rollover, "rtc-rollover")
 	WAIT_US(!(get(REG_A) & UIP), SOON);
 	value("rollover", "%02u%02u-%02u-%02u %02u:%02u", decoded(CENTURY), decoded(YEAR), decoded(MONTH), decoded(DAY),
 	      decoded(HOURS), decoded(MINUTES));
+}
+
+/* sets the time of day and what the registers are written in. */
+static void set_time(uint8_t mode, uint8_t hours, uint8_t minutes, uint8_t seconds)
+{
+	set(REG_B, SET | mode);
+	set(HOURS, hours);
+	set(MINUTES, minutes);
+	set(SECONDS, seconds);
+	set(REG_B, mode);
+}
+
+/* The hours in BCD and binary, of 12 and 24, with bit 7 for p.m., and how they carry. (QEMU loses its way
+   when the format changes.) */
+TEST_SLOW(rtc_formats, "rtc-formats")
+{
+	static const struct {
+		uint8_t mode, hours, minutes, seconds, next;
+	} times[] = {
+		{HOURS24, 0x23, 0x59, 0x59, 0x00}, {HOURS24 | BINARY, 9, 59, 59, 10},	     {0, 0x11, 0x59, 0x59, 0x92},
+		{0, 0x91, 0x59, 0x59, 0x12},	   {BINARY, 0x80 | 11, 59, 59, 12},
+	};
+	set(REG_A, RATE_1024HZ);
+	for (unsigned i = 0; i < sizeof times / sizeof times[0]; i++) {
+		set_time(times[i].mode, times[i].hours, times[i].minutes, times[i].seconds);
+		WAIT_US(get(SECONDS) == 0, 3000000);
+		WAIT_US(!(get(REG_A) & UIP), SOON);
+		uint8_t hours = get(HOURS), minutes = get(MINUTES), seconds = get(SECONDS);
+		check(hours == times[i].next && !minutes && !seconds, "carries", "mode %02x: after %02x:%02x:%02x comes %02x:%02x:%02x",
+		      times[i].mode, times[i].hours, times[i].minutes, times[i].seconds, hours, minutes, seconds);
+	}
+	set(REG_B, HOURS24);
+}
+
+static volatile uint8_t alarm_flags;
+static void alarm_hook(void) { alarm_flags = get(REG_C); }
+
+/* The alarm at a time, and with "don't care" in all registers in each second. */
+TEST_SLOW(rtc_alarm, "rtc-alarm")
+{
+	irq_hook[IRQ8] = alarm_hook;
+	pic_init();
+	pic_route(true);
+	set(REG_A, 0x20); /* no periodic ticks */
+	set_time(HOURS24, 0x12, 0x34, 0x57);
+	set(0x05, 0x12);
+	set(0x03, 0x34);
+	set(0x01, 0x59);
+	get(REG_C);
+	set(REG_B, HOURS24 | AIE);
+	pic_unmask(8);
+	sti();
+	uint32_t first = irq_count[IRQ8];
+	check(WAIT_US(irq_count[IRQ8] > first, 5000000), "alarm", "no interrupt in five seconds");
+	value("flags", "%02x", alarm_flags & 0xa0);
+	value("seconds", "%02x", get(SECONDS));
+	set(0x05, 0xff);
+	set(0x03, 0xc0);
+	set(0x01, 0xff);
+	first = irq_count[IRQ8];
+	check(WAIT_US(irq_count[IRQ8] > first + 1, 5000000), "each-second", "%u interrupts in five seconds", irq_count[IRQ8] - first);
+	cli();
+	set(REG_B, HOURS24);
+	value("c-read", "%02x", (get(REG_C), get(REG_C)) & 0xa0);
+	pic_init();
+	pic_route(false);
+	irq_hook[IRQ8] = NULL;
 }

@@ -88,16 +88,23 @@ static bool has_pm_timer(void)
 	return check(base != 0, "pm-timer", "there is none");
 }
 
-TEST_SLOW(ticks_pit, "ticks-pit")
+/* The timers. start programs the rate that is next to hz, and returns it in ticks in a million seconds. */
+struct ticker {
+	const char *name;
+	unsigned irq;
+	uint64_t hz; /* unasked */
+	void (*hook)(void);
+	uint64_t (*start)(uint64_t hz);
+	void (*stop)(void);
+};
+
+static uint64_t start_pit(uint64_t hz)
 {
-	if (!has_pm_timer())
-		return;
-	unsigned vector = route(0, NULL);
-	pit_set(0, 2, PIT_HZ / option_number("hz", 1000));
-	count(vector);
-	pit_set(0, 0, 0xffff);
-	unroute(0, vector);
+	pit_set(0, 2, (unsigned)(PIT_HZ / hz));
+	return PIT_HZ * 1000000ull / (PIT_HZ / hz);
 }
+
+static void stop_pit(void) { pit_set(0, 0, 0xffff); }
 
 static void rtc_set(uint8_t reg, uint8_t v)
 {
@@ -111,38 +118,93 @@ static void rtc_acknowledge(void)
 	inb(0x71);
 }
 
-TEST_SLOW(ticks_rtc, "ticks-rtc")
+static uint64_t start_rtc(uint64_t hz)
 {
-	if (!has_pm_timer())
-		return;
-	unsigned vector = route(8, rtc_acknowledge);
-	uint64_t hz = option_number("hz", 1024);
 	uint8_t select = 3; /* 8192 Hz, and half with each step */
 	while (select < 15 && 32768ull >> (select - 1) > hz)
 		select++;
 	rtc_set(0x0a, 0x20 | select);
 	rtc_acknowledge();
 	rtc_set(0x0b, 0x42); /* 24 hours, periodic interrupt */
-	count(vector);
+	return (32768ull >> (select - 1)) * 1000000;
+}
+
+static void stop_rtc(void)
+{
 	rtc_set(0x0b, 0x02);
 	rtc_acknowledge();
-	unroute(8, vector);
 }
 
 static void hpet_write(unsigned reg, uint32_t v) { write32(0xfed00000ull + reg, v); }
 
-TEST_SLOW(ticks_hpet, "ticks-hpet")
+static uint64_t start_hpet(uint64_t hz)
 {
-	if (!has_pm_timer())
-		return;
-	unsigned vector = route(0, NULL);
+	uint32_t counts = (uint32_t)(100000000 / hz);
 	hpet_write(0x010, 0);
 	hpet_write(0x0f0, 0);
 	hpet_write(0x100, 0x14c); /* comparator 0: interrupts, periodic, both values, 32 bits */
-	hpet_write(0x108, (uint32_t)(100000000 / option_number("hz", 1000)));
-	hpet_write(0x010, 3);
-	count(vector);
+	hpet_write(0x108, counts);
+	hpet_write(0x010, 3); /* go, in legacy replacement */
+	return 100000000ull * 1000000 / counts;
+}
+
+static void stop_hpet(void)
+{
 	hpet_write(0x100, 0);
 	hpet_write(0x010, 0);
-	unroute(0, vector);
+}
+
+static const struct ticker pit = {"pit", 0, 1000, NULL, start_pit, stop_pit},
+			   rtc = {"rtc", 8, 1024, rtc_acknowledge, start_rtc, stop_rtc},
+			   hpet = {"hpet", 0, 1000, NULL, start_hpet, stop_hpet};
+
+static void missed(const struct ticker *t)
+{
+	if (!has_pm_timer())
+		return;
+	unsigned vector = route(t->irq, t->hook);
+	t->start(option_number("hz", t->hz));
+	count(vector);
+	t->stop();
+	unroute(t->irq, vector);
+}
+
+TEST_SLOW(ticks_pit, "ticks-pit") { missed(&pit); }
+TEST_SLOW(ticks_rtc, "ticks-rtc") { missed(&rtc); }
+TEST_SLOW(ticks_hpet, "ticks-hpet") { missed(&hpet); }
+
+/* Counts for seconds=n (10), and then until what is late has come, at most twice as long again. */
+static void count_long(unsigned vector, uint64_t rate)
+{
+	const uint64_t enough = option_number("seconds", 10) * PM_TIMER_HZ;
+	uint32_t first = irq_count[vector];
+	sti();
+	bool ticks = WAIT_US(irq_count[vector] > first, SOON);
+	cli();
+	if (!check(ticks, "ticks", "there are none"))
+		return;
+	uint32_t last = pm_ticks();
+	uint64_t elapsed = 0, us = 0, due = 0;
+	first = irq_count[vector];
+	sti();
+	do {
+		uint32_t now = pm_ticks();
+		elapsed += (now - last) & 0xffffff;
+		last = now;
+		us = elapsed * 1000000 / PM_TIMER_HZ;
+		due = us / 1000 * rate / 1000000000;
+	} while (elapsed < enough || (irq_count[vector] - first + 1 < due && elapsed < 3 * enough));
+	cli();
+	report("long", "%lu %u %lu", us, irq_count[vector] - first, due);
+}
+
+TEST_SLOW(ticks_long, "ticks-long")
+{
+	const struct ticker *t = option_has("timer", "rtc") ? &rtc : option_has("timer", "hpet") ? &hpet : &pit;
+	if (!has_pm_timer())
+		return;
+	unsigned vector = route(t->irq, t->hook);
+	count_long(vector, t->start(option_number("hz", t->hz)));
+	t->stop();
+	unroute(t->irq, vector);
 }

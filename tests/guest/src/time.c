@@ -62,7 +62,7 @@ bool ticks_at(unsigned vector, unsigned hz)
 {
 	uint64_t ms = 0;
 	uint32_t ticks = 0;
-	for (unsigned i = 0; i < 25; i++) {
+	for (unsigned i = 0; i < 100; i++) {
 		uint64_t start = now_us();
 		uint32_t first = irq_count[vector];
 		delay_us(10000);
