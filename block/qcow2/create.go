@@ -218,8 +218,12 @@ func empty(below block.Layer, length int64) error {
 	if !ok {
 		return below.WriteZeroes(0, length, true)
 	}
-	if err := r.Resize(0); err != nil {
-		return err
+	// A file that is empty already is not cut: ext4 writes what comes after that to
+	// the disk when the file is closed.
+	if below.Size() > 0 {
+		if err := r.Resize(0); err != nil {
+			return err
+		}
 	}
 	if err := r.Resize(length); err != nil {
 		return err

@@ -158,6 +158,11 @@ func byTurns(t *testing.T, rng *rand.Rand, o CreateOptions) {
 		for range 25 {
 			theirs = s.step(d, theirs)
 		}
+		if theirs == nil && rng.IntN(3) == 0 && (s.snapshots == 0 || o.Version != 2) {
+			if err := d.Resize(s.resize()); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if err := d.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -166,6 +171,9 @@ func byTurns(t *testing.T, rng *rand.Rand, o CreateOptions) {
 			if out := qemu(t, "qemu-io", append(theirs, "-d", "unmap", "-f", "qcow2", s.path)...); strings.Contains(out, "failed") {
 				t.Fatal(out)
 			}
+		}
+		if rng.IntN(3) == 0 && s.snapshots == 0 && o.Version != 2 { // which QEMU does not grow over a backing file
+			qemu(t, "qemu-img", "resize", "-q", "--shrink", "-f", "qcow2", s.path, fmt.Sprint(s.resize()))
 		}
 		if rng.IntN(3) == 0 && s.snapshots < 3 && (s.shape.RefcountBits == 0 || s.shape.RefcountBits > 2) {
 			s.snapshots++
@@ -319,6 +327,15 @@ func (s *turns) step(d *Image, theirs []string) []string {
 	return theirs
 }
 
+// resize makes the disk larger or smaller, as the image shall be, and returns its
+// new size.
+func (s *turns) resize() int64 {
+	old := int64(len(s.model))
+	size := 512 * (1 + s.rng.Int64N(8<<11))
+	s.model = append(s.model[:min(old, size)], make([]byte, max(0, size-old))...)
+	return size
+}
+
 // compare has QEMU check and read the image.
 func (s *turns) compare(theirs []string) {
 	if theirs != nil {
@@ -361,6 +378,9 @@ func (s *turns) compareSnapshots() {
 		if want := fmt.Sprintf("snapshot %d", i+1); list[i].Name != want {
 			s.t.Errorf("snapshot %q, want %q", list[i].Name, want)
 		}
+		// QEMU reads as much of it as the disk is long by now.
+		size := int64(len(s.model))
+		kept = append(kept[:min(int64(len(kept)), size)], make([]byte, max(0, size-int64(len(kept))))...)
 		s.equal(kept, list[i].Name, "convert", "-f", "qcow2", "-l", list[i].Name, "-O", "raw", s.path)
 	}
 }

@@ -67,6 +67,11 @@ func (d *Image) shrink(size int64) error {
 		return err
 	}
 	return d.change(func() error {
+		// What is left of the last cluster must not come to light when another
+		// program makes the disk larger.
+		if err := d.zero(size, min(d.up(size), end), false); err != nil {
+			return err
+		}
 		for pos := d.up(size); pos < end; {
 			next := min(d.spanEnd(pos), d.up(end))
 			s, _, err := d.find(pos, next, false)
