@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/govmm/govmm/block"
+	"github.com/govmm/govmm/block/nbd"
 	"github.com/govmm/govmm/block/qcow2"
 	"github.com/govmm/govmm/block/qed"
 	"github.com/govmm/govmm/domcfg"
@@ -24,8 +25,8 @@ func isFormat(driver string) bool { return driver == "qed" || driver == "qcow2" 
 
 // openFormat opens the image in a disk's source, which is the caller's after an
 // error.
-func openFormat(ctx context.Context, source block.Layer, d *domcfg.Disk, o block.Options) (block.Layer, error) {
-	c := imageChain{options: o, path: o.Path}
+func (m *Machine) openFormat(ctx context.Context, source block.Layer, d *domcfg.Disk, o block.Options) (block.Layer, error) {
+	c := imageChain{connect: m.connectNBD, options: o, path: o.Path}
 	if o.Path != "" {
 		info, err := os.Stat(o.Path)
 		if err != nil {
@@ -38,6 +39,7 @@ func openFormat(ctx context.Context, source block.Layer, d *domcfg.Disk, o block
 
 // imageChain is an image with those that it is over.
 type imageChain struct {
+	connect func(context.Context, nbd.Options) (*nbd.Client, error)
 	options block.Options // of the disk
 	path    string        // of the last image, empty if that is no file
 	files   []os.FileInfo // that are open
@@ -65,20 +67,27 @@ func (c imageChain) open(ctx context.Context, source block.Layer, format string,
 	return image, nil
 }
 
-// backing opens the file that the last image names as its backing file, in the way
-// of the disk but read-only. A relative name is looked for beside the image.
+// backing opens the file or export that the last image names as its backing file, in
+// the way of the disk but read-only. A relative name is looked for beside the image.
 func (c imageChain) backing(ctx context.Context, name, format string) (block.Layer, error) {
+	if c.depth++; c.depth > maxChain {
+		return nil, fmt.Errorf("%s: more than %d backing files, one behind the other", name, maxChain)
+	}
+	remote, ok, err := nbd.ParseURI(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case ok:
+		return c.export(ctx, name, format, remote)
+	}
 	if before, _, ok := strings.Cut(name, ":"); ok && !strings.Contains(before, "/") {
-		return nil, fmt.Errorf("%q is a source with a protocol, as QEMU has them, which is not possible; files and block devices are", name)
+		return nil, fmt.Errorf("%q is a source with a protocol that is not possible; files, block devices and exports (nbd://HOST/EXPORT) are", name)
 	}
 	if !filepath.IsAbs(name) {
 		if c.path == "" {
 			return nil, fmt.Errorf("%q is relative, and the image is no file that it could be beside; an absolute path is possible", name)
 		}
 		name = filepath.Join(filepath.Dir(c.path), name)
-	}
-	if c.depth++; c.depth > maxChain {
-		return nil, fmt.Errorf("%s: more than %d backing files, one behind the other", name, maxChain)
 	}
 	info, err := os.Stat(name)
 	if err != nil {
@@ -93,13 +102,29 @@ func (c imageChain) backing(ctx context.Context, name, format string) (block.Lay
 	if err != nil {
 		return nil, err
 	}
-	if format == "raw" {
-		return f, nil
-	}
 	c.path, c.files = name, append(slices.Clip(c.files), info)
-	image, err := c.open(ctx, f, format, true, false)
+	return c.behind(ctx, f, name, format)
+}
+
+// export opens the export that the last image names as its backing file.
+func (c imageChain) export(ctx context.Context, name, format string, o nbd.Options) (block.Layer, error) {
+	o.ReadOnly, o.Log = true, c.options.Log
+	export, err := c.connect(ctx, o)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), f.Close())
+		return nil, err
+	}
+	c.path = ""
+	return c.behind(ctx, export, name, format)
+}
+
+// behind opens the backing file in a layer, which it closes after an error.
+func (c imageChain) behind(ctx context.Context, below block.Layer, name, format string) (block.Layer, error) {
+	if format == "raw" {
+		return below, nil
+	}
+	image, err := c.open(ctx, below, format, true, false)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), below.Close())
 	}
 	return image, nil
 }

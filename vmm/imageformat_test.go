@@ -92,6 +92,31 @@ func likeRaw(t *testing.T, format, want string, data []byte) {
 	}
 }
 
+// TestBackingExport has the backing file of an image on a server, in a format of
+// its own.
+func TestBackingExport(t *testing.T) {
+	local := diskImage(t)
+	want := guestOutput(t, `<disk><source file='`+local+`'/><target dev='vda'/></disk>`)
+	dir := t.TempDir()
+	base, over, raw := filepath.Join(dir, "base"), filepath.Join(dir, "over"), filepath.Join(dir, "raw")
+	qemuImg(t, "create", "-q", "-f", "qcow2", base, "1M")
+	before := contents(t, dir, "base")
+	socket, stop := serve(t, dir, base)
+	qemuImg(t, "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", "nbd+unix:///disk?socket="+socket, over)
+	got := guestOutput(t, `<disk><driver name='qemu' type='qcow2'/><source file='`+over+`'/><target dev='vda'/></disk>`)
+	if got != want {
+		t.Errorf("the guest says of an image:\n%s\nand of a raw one:\n%s", got, want)
+	}
+	qemuImg(t, "convert", "-f", "qcow2", "-O", "raw", over, raw)
+	stop()
+	if !bytes.Equal(contents(t, dir, "raw"), contents(t, filepath.Dir(local), filepath.Base(local))) {
+		t.Error("the guest leaves other data than in a raw image")
+	}
+	if !bytes.Equal(contents(t, dir, "base"), before) {
+		t.Error("the backing file was changed")
+	}
+}
+
 // contents is what is in the files of a folder, as far as they are there.
 func contents(t *testing.T, dir string, names ...string) (all []byte) {
 	t.Helper()
@@ -135,9 +160,9 @@ func TestBackingRefused(t *testing.T) {
 	}
 	for name, test := range map[string]struct{ format, backing, backingFormat, want string }{
 		"qed format":      {"qed", "../backing", "qcow2", "-F raw -b ../backing"},
-		"qed protocol":    {"qed", "nbd:localhost:1", "raw", "is a source with a protocol"},
+		"qed protocol":    {"qed", "nbd:localhost:1", "raw", "source with a protocol"},
 		"qed itself":      {"qed", "qed itself", "raw", "form a loop"},
-		"qcow2 protocol":  {"qcow2", "nbd:localhost:1", "raw", "is a source with a protocol"},
+		"qcow2 protocol":  {"qcow2", "nbd:localhost:1", "raw", "source with a protocol"},
 		"qcow2 format":    {"qcow2", "there", "vmdk", `the image format "vmdk" is not`},
 		"qcow2 no format": {"qcow2", "there", "", "names the backing file"},
 		"qcow2 itself":    {"qcow2", "qcow2 itself", "qcow2", "form a loop"},

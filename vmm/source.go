@@ -37,7 +37,7 @@ func (m *Machine) openImage(ctx context.Context, d *domcfg.Disk) (block.Backend,
 		layer = decrypted
 	}
 	if isFormat(format) {
-		image, err := openFormat(ctx, layer, d, o)
+		image, err := m.openFormat(ctx, layer, d, o)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", name, err), layer.Close())
 		}
@@ -90,12 +90,22 @@ func (m *Machine) openNBD(ctx context.Context, d *domcfg.Disk, o block.Options) 
 			return nil, "", fmt.Errorf(`tls="yes": %w`, err)
 		}
 	}
-	c, err := nbd.Open(ctx, n)
+	c, err := m.connectNBD(ctx, n)
 	if err != nil {
 		return nil, "", err
 	}
-	m.connections = append(m.connections, c)
 	return c, c.Name(), nil
+}
+
+// connectNBD connects to an NBD server, whose loss does not keep the machine from
+// being closed.
+func (m *Machine) connectNBD(ctx context.Context, o nbd.Options) (*nbd.Client, error) {
+	c, err := nbd.Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	m.connections = append(m.connections, c)
+	return c, nil
 }
 
 // The directories in which libvirt and QEMU look for the certificates of NBD.

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/govmm/govmm/block"
+	"github.com/govmm/govmm/block/nbd"
 )
 
 // CreateOptions say what image to make.
@@ -84,7 +85,7 @@ func (o *CreateOptions) resolve() (*Format, *values, error) {
 // backingSize opens the backing file to be and returns its size.
 func (o *CreateOptions) backingSize(ctx context.Context) (int64, error) {
 	path := o.Name
-	if _, remote, _ := parseNBD(o.Name); remote {
+	if _, remote, _ := nbd.ParseURI(o.Name); remote {
 		path = ""
 	}
 	s, err := backingSource(o.Source, path, o.Backing, o.BackingFormat)
@@ -110,7 +111,7 @@ type target struct {
 // createTarget opens a store, and makes the file if there is none.
 func createTarget(ctx context.Context, s Source, cache Cache, log *slog.Logger) (*target, error) {
 	t := &target{}
-	if _, remote, err := parseNBD(s.Name); err != nil {
+	if _, remote, err := nbd.ParseURI(s.Name); err != nil {
 		return nil, err
 	} else if !remote {
 		f, err := os.OpenFile(s.Name, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/govmm/govmm/block"
+	"github.com/govmm/govmm/block/nbd"
 )
 
 func TestParseSize(t *testing.T) {
@@ -221,7 +222,7 @@ func TestParseNBD(t *testing.T) {
 		"http://host/x":                  "no",
 		"nbd+unix:///%zz?socket=/run/nb": "error",
 	} {
-		o, ok, err := parseNBD(name)
+		o, ok, err := nbd.ParseURI(name)
 		got := "no"
 		if ok {
 			got = o.Network + " " + o.Address + " " + o.Export

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/govmm/govmm/block"
+	"github.com/govmm/govmm/block/nbd"
 )
 
 // Source is an image.
@@ -135,8 +136,11 @@ func backingSource(s Source, path, name, format string) (Source, error) {
 // backingPath is where a backing file is. A relative name is looked for beside the
 // image.
 func backingPath(path, name string) (string, error) {
+	if _, ok, err := nbd.ParseURI(name); ok || err != nil {
+		return name, err
+	}
 	if before, _, ok := strings.Cut(name, ":"); ok && !strings.Contains(before, "/") {
-		return "", fmt.Errorf("%q is a source with a protocol, as QEMU has them, which is not possible; files and block devices are", name)
+		return "", fmt.Errorf("%q is a source with a protocol that is not possible; files, block devices and exports (nbd://HOST/EXPORT) are", name)
 	}
 	if filepath.IsAbs(name) {
 		return name, nil

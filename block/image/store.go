@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net/url"
 	"os"
-	"strings"
 
 	"github.com/govmm/govmm/block"
 	"github.com/govmm/govmm/block/nbd"
@@ -62,7 +60,7 @@ type storeOptions struct {
 
 // openStore opens a file, a block device or an export of an NBD server.
 func openStore(ctx context.Context, name string, o storeOptions) (*store, error) {
-	if remote, ok, err := parseNBD(name); ok || err != nil {
+	if remote, ok, err := nbd.ParseURI(name); ok || err != nil {
 		if err != nil {
 			return nil, err
 		}
@@ -94,40 +92,6 @@ func hostError(name string, err error) error {
 		err = e.Err
 	}
 	return fmt.Errorf("%s: %w", name, err)
-}
-
-// parseNBD reads the name of an export: nbd://HOST[:PORT][/EXPORT] or
-// nbd+unix:///[EXPORT]?socket=PATH.
-func parseNBD(name string) (o nbd.Options, ok bool, err error) {
-	if !strings.HasPrefix(name, "nbd://") && !strings.HasPrefix(name, "nbd+") && !strings.HasPrefix(name, "nbds") {
-		return o, false, nil
-	}
-	if !strings.Contains(name, "://") {
-		return o, false, nil // a file of that name
-	}
-	u, err := url.Parse(name)
-	if err != nil {
-		return o, false, err
-	}
-	o.Export = strings.TrimPrefix(u.Path, "/")
-	switch u.Scheme {
-	case "nbd", "nbd+tcp":
-		if u.Hostname() == "" {
-			return o, false, fmt.Errorf("%s names no host: nbd://HOST[:PORT]/EXPORT does", name)
-		}
-		o.Network, o.Address = "tcp", u.Host
-		if u.Port() == "" {
-			o.Address = nbd.TCPAddress(u.Hostname(), 0)
-		}
-	case "nbd+unix":
-		o.Network, o.Address = "unix", u.Query().Get("socket")
-		if o.Address == "" {
-			return o, false, fmt.Errorf("%s names no socket: nbd+unix:///EXPORT?socket=PATH does", name)
-		}
-	default:
-		return o, false, fmt.Errorf("%s: the scheme %s is not possible here; nbd and nbd+unix are", name, u.Scheme)
-	}
-	return o, true, nil
 }
 
 // fileStore is a file or a block device.
