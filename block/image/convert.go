@@ -143,6 +143,7 @@ func (o *ConvertOptions) copy(ctx context.Context, from *Image, to block.Layer, 
 	}
 	if o.Compress {
 		c.compressor, _ = to.(compressor)
+		s.chunk = max(chunkSize, s.align)
 	}
 	if o.Offload && from.format.Name == "raw" && format.Name == "raw" {
 		offload, err := newOffload(from.store, t.store)
@@ -201,7 +202,7 @@ func (c *copier) compress(p []byte, offset int64) error {
 	for size := int(c.compressor.ClusterSize()); len(p) > 0; {
 		n := min(size, len(p))
 		if !isZero(p[:n]) || !c.zeroed {
-			if err := c.compressor.WriteCompressed(p[:n], offset); err != nil {
+			if err := c.compressor.WriteCompressed(offset, p[:n]); err != nil {
 				return err
 			}
 		}

@@ -135,7 +135,7 @@ func createTarget(ctx context.Context, s Source, cache Cache, log *slog.Logger) 
 
 // create makes an image of the store.
 func (t *target) create(ctx context.Context, f *Format, o createOptions) error {
-	o.path = t.path
+	o.path, o.fixed = t.path, !t.regular()
 	if err := f.create(ctx, t.Layer, o); err != nil {
 		return fmt.Errorf("%s: %w", t.name, err)
 	}

@@ -38,7 +38,7 @@ type Format struct {
 
 // Formats is the table of the formats that there are.
 func Formats() []*Format {
-	return []*Format{rawFormat(), qedFormat(), bochsFormat(), qcowFormat(), luksFormat(1), luksFormat(2)}
+	return []*Format{rawFormat(), qcow2Format(), qedFormat(), bochsFormat(), qcowFormat(), luksFormat(1), luksFormat(2)}
 }
 
 // FormatNames are their names.
@@ -74,7 +74,8 @@ type openOptions struct {
 
 // createOptions are what all formats need to make an image.
 type createOptions struct {
-	path          string // of a file, else empty
+	path          string // of a file or a block device, else empty
+	fixed         bool   // the store does not become longer or shorter
 	size          int64
 	backing       string
 	backingFormat string
@@ -92,7 +93,6 @@ func needSecret(format string) error {
 type compressor interface {
 	// ClusterSize is in bytes.
 	ClusterSize() int64
-	// WriteCompressed writes p, a cluster or what is left of the disk at its end,
-	// to a place that has never been written.
-	WriteCompressed(p []byte, offset int64) error
+	// WriteCompressed writes a cluster, or what is left of the disk at its end.
+	WriteCompressed(offset int64, cluster []byte) error
 }

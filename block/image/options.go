@@ -118,6 +118,9 @@ func (v *values) number(name string, otherwise int) int {
 	return int(n)
 }
 
+// flag is on or off; off if it is not said.
+func (v *values) flag(name string) bool { return v.word(name, "off", "on", "off") == "on" }
+
 func (v *values) fail(format string, args ...any) {
 	v.errs = append(v.errs, fmt.Errorf(format, args...))
 }

@@ -91,19 +91,22 @@ func contents(tb testing.TB, s Source) []byte {
 }
 
 // ourFormats are those that a copy can be made in.
-func ourFormats() []string { return []string{"raw", "qed", "bochs"} }
+func ourFormats() []string { return []string{"raw", "qed", "bochs", "qcow2"} }
 
 // theirFormats are those that QEMU makes.
-func theirFormats() []string { return []string{"raw", "qed", "qcow"} }
+func theirFormats() []string { return []string{"raw", "qed", "qcow", "qcow2"} }
 
 // checkable are those of these that QEMU checks.
-func checkable(format string) bool { return format == "qed" }
+func checkable(format string) bool { return format == "qed" || format == "qcow2" }
 
 // randomOptions are for an image that QEMU and we make.
 func randomOptions(rng *rand.Rand, format string) string {
 	switch format {
 	case "qed":
 		return []string{"", "cluster_size=4k,table_size=2", "cluster_size=128k"}[rng.IntN(3)]
+	case "qcow2":
+		return []string{"", "cluster_size=512", "cluster_size=2M,extended_l2=on", "compat=0.10", "compression_type=zstd,lazy_refcounts=on",
+			"refcount_bits=1,preallocation=metadata"}[rng.IntN(6)]
 	case "raw":
 		return []string{"", "preallocation=falloc"}[rng.IntN(2)]
 	}
@@ -145,7 +148,7 @@ func TestConvert(t *testing.T) {
 		c := ConvertOptions{
 			From: from, To: to, Values: parse(t, options), Workers: 1 + rng.IntN(MaxWorkers),
 			OutOfOrder: rng.IntN(2) == 0, Sparse: []int64{0, 512, -1, 1 << 16}[rng.IntN(4)], Offload: rng.IntN(2) == 0,
-			ToCache: []Cache{CacheUnsafe, CacheWriteback}[rng.IntN(2)],
+			ToCache: []Cache{CacheUnsafe, CacheWriteback}[rng.IntN(2)], Compress: second == "qcow2" && rng.IntN(2) == 0,
 		}
 		if err := Convert(t.Context(), c); err != nil {
 			t.Fatal(err)
@@ -174,7 +177,7 @@ func TestReproducible(t *testing.T) {
 	dir := t.TempDir()
 	raw := filepath.Join(dir, "raw")
 	sparse(t, raw, patchy(rng, 20<<20))
-	for _, format := range ourFormats() {
+	for _, format := range ourFormats() { // compressed ones differ
 		var copies [2][]byte
 		for n := range copies {
 			to := filepath.Join(dir, "copy")
@@ -230,19 +233,20 @@ func TestCommit(t *testing.T) {
 		path := func(name string) string { return filepath.Join(dir, name) }
 		sparse(t, path("base"), patchy(rng, int64(1+rng.IntN(4<<11))*512))
 		// Each is of another size than the one behind it.
-		qemu(t, "create", "-f", "qed", "-b", "base", "-F", "raw", path("middle"), size(rng))
-		write(t, rng, path("middle"))
-		middle := Source{Name: path("middle"), Format: "qed"}
+		format := []string{"qed", "qcow2"}[rng.IntN(2)]
+		qemu(t, "create", "-f", format, "-b", "base", "-F", "raw", path("middle"), size(rng))
+		write(t, rng, format, path("middle"))
+		middle := Source{Name: path("middle"), Format: format}
 		want := contents(t, middle)
 		copyFile(t, path("base"), path("base2"))
 		copyFile(t, path("middle"), path("middle2"))
-		qemu(t, "rebase", "-u", "-f", "qed", "-F", "raw", "-b", "base2", path("middle2"))
+		qemu(t, "rebase", "-u", "-f", format, "-F", "raw", "-b", "base2", path("middle2"))
 
 		drop := seed%2 == 1
 		if err := Commit(t.Context(), CommitOptions{Source: middle, Drop: drop, Cache: CacheWriteback}); err != nil {
 			t.Fatal(err)
 		}
-		qemu(t, "commit", "-f", "qed", path("middle2"))
+		qemu(t, "commit", "-f", format, path("middle2"))
 		ours, theirs := contents(t, Source{Name: path("base"), Format: "raw"}), contents(t, Source{Name: path("base2"), Format: "raw"})
 		if !bytes.Equal(ours, theirs) {
 			t.Fatalf("seed %d: another base than QEMU's, of %d bytes, not %d", seed, len(ours), len(theirs))
@@ -250,7 +254,7 @@ func TestCommit(t *testing.T) {
 		if got := contents(t, middle); !bytes.Equal(got, want) {
 			t.Fatalf("seed %d: the disk is another after the merging", seed)
 		}
-		qemu(t, "check", "-f", "qed", path("middle"))
+		qemu(t, "check", "-f", format, path("middle"))
 		held := false
 		i, err := Open(t.Context(), middle, OpenOptions{ReadOnly: true})
 		if err != nil {
@@ -269,14 +273,14 @@ func size(rng *rand.Rand) string {
 	return []string{"1M", "2M", "3M", "5M"}[rng.IntN(4)]
 }
 
-// write has qemu-io write to a QED image.
-func write(tb testing.TB, rng *rand.Rand, path string) {
+// write has qemu-io write to an image.
+func write(tb testing.TB, rng *rand.Rand, format, path string) {
 	tb.Helper()
 	program, err := exec.LookPath("qemu-io")
 	if err != nil {
 		tb.Fatal(err, "(package qemu-utils)")
 	}
-	args := []string{"-f", "qed"}
+	args := []string{"-f", format}
 	for range 1 + rng.IntN(8) {
 		args = append(args, "-c", []string{"write -z 64k 128k", "write -P 7 256k 64k", "write -P 9 500k 300k", "write -P 3 1000k 10k", "write 0 1k"}[rng.IntN(5)])
 	}
@@ -337,6 +341,59 @@ func TestQcow(t *testing.T) {
 	}
 	sameInfo(t, Source{Name: over, Format: "qcow"}, 3<<20)
 	if _, err := Open(t.Context(), Source{Name: over, Format: "qcow", BackingFormat: "raw"}, OpenOptions{}); !errors.Is(err, block.ErrReadOnly) {
+		t.Error(err)
+	}
+}
+
+// TestDeepCommit merges two qcow2 images into the raw one behind both.
+func TestDeepCommit(t *testing.T) {
+	for seed := range uint64(4) {
+		rng := rand.New(rand.NewPCG(seed, 11))
+		dir := t.TempDir()
+		path := func(name string) string { return filepath.Join(dir, name) }
+		sparse(t, path("base"), patchy(rng, 3<<20))
+		qemu(t, "create", "-f", "qcow2", "-b", "base", "-F", "raw", path("middle"), size(rng))
+		write(t, rng, "qcow2", path("middle"))
+		qemu(t, "create", "-f", "qcow2", "-b", "middle", "-F", "qcow2", path("top"), size(rng))
+		write(t, rng, "qcow2", path("top"))
+		top := Source{Name: path("top"), Format: "qcow2"}
+		want := contents(t, top)
+		var p Progress
+		if err := Commit(t.Context(), CommitOptions{Source: top, Base: path("base"), Progress: &p}); err != nil {
+			t.Fatal(err)
+		}
+		got := contents(t, Source{Name: path("base"), Format: "raw"})
+		if !bytes.Equal(got[:len(want)], want) {
+			t.Errorf("seed %d: the base differs", seed)
+		}
+		if p.Done() != p.Total() || p.Total() != int64(len(want)) {
+			t.Errorf("seed %d: %d of %d bytes are done", seed, p.Done(), p.Total())
+		}
+		if err := Commit(t.Context(), CommitOptions{Source: top, Base: path("elsewhere")}); err == nil || !strings.Contains(err.Error(), "is not behind") {
+			t.Error(err)
+		}
+	}
+}
+
+// TestSnapshots lists what QEMU has made, and keeps an image that has some from being
+// emptied.
+func TestSnapshots(t *testing.T) {
+	dir := t.TempDir()
+	s := Source{Name: filepath.Join(dir, "image"), Format: "qcow2"}
+	base := filepath.Join(dir, "base")
+	sparse(t, base, make([]byte, 1<<20))
+	qemu(t, "create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", s.Name)
+	for _, name := range []string{"first", "second one"} {
+		qemu(t, "snapshot", "-c", name, s.Name)
+	}
+	list, err := ReadInfo(t.Context(), s, InfoOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := list[0].Details.Snapshots; len(found) != 2 || found[0].ID != "1" || found[1].Name != "second one" || found[0].Seconds == 0 {
+		t.Errorf("%+v", found)
+	}
+	if err := Commit(t.Context(), CommitOptions{Source: s}); err == nil || !strings.Contains(err.Error(), "snapshots, which would be lost") {
 		t.Error(err)
 	}
 }

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -35,6 +36,7 @@ func (p *Progress) Total() int64 { return p.total.Load() }
 type sweep struct {
 	size    int64
 	align   int64 // pieces begin and end at multiples of it, but for the last
+	chunk   int64 // of data at a time; chunkSize if 0
 	workers int
 	ordered bool // pieces are done in their order; visit waits for the turn
 
@@ -81,7 +83,8 @@ func (s *sweep) run(ctx context.Context) error {
 		s.progress = new(Progress)
 	}
 	s.progress.total.Store(s.size)
-	s.align = min(max(s.align, minAlign), chunkSize)
+	s.chunk = cmp.Or(s.chunk, chunkSize)
+	s.align = min(max(s.align, minAlign), s.chunk)
 	s.last = make(chan struct{})
 	close(s.last)
 	group, ctx := errgroup.WithContext(ctx)
@@ -92,13 +95,13 @@ func (s *sweep) run(ctx context.Context) error {
 }
 
 func (s *sweep) work(ctx context.Context) error {
-	buf := make([]byte, chunkSize)
+	buf := make([]byte, s.chunk)
 	for {
 		p, err := s.take(ctx)
 		if p == nil || err != nil {
 			return err
 		}
-		if err := s.visit(ctx, p, buf[:min(p.length, chunkSize)]); err != nil {
+		if err := s.visit(ctx, p, buf[:min(p.length, s.chunk)]); err != nil {
 			return err
 		}
 		if s.ordered {
@@ -136,7 +139,7 @@ func (s *sweep) take(ctx context.Context) (*piece, error) {
 		if n == 0 || !e.zero && !skip {
 			// What is smaller than a unit is read with what is around it.
 			e.zero, skip = false, false
-			left = min(left, chunkSize-s.at%chunkSize)
+			left = min(left, s.chunk-s.at%s.chunk)
 			n = min((min(e.length, left)+s.align-1)/s.align*s.align, left)
 		} else if !skip {
 			n = min(n, zeroChunk)

@@ -21,9 +21,9 @@ nbd+unix:///EXPORT?socket=PATH. The format is always said (-f, -O): a guest can
 make its own disk look like any other. "img info" alone guesses it.
 
 Images that a machine or QEMU has open are refused, where that would do harm.`,
-		Example: `  govmm img create -f qed disk.qed 20G
-  govmm img convert -p -f qed -O raw disk.qed disk.raw
-  govmm img info disk.qed`,
+		Example: `  govmm img create -f qcow2 disk.qcow2 20G
+  govmm img convert -p -f qcow2 -O raw disk.qcow2 disk.raw
+  govmm img info disk.qcow2`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usageError(c, fmt.Errorf("unknown command %q", args[0]))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -60,6 +61,14 @@ func TestImg(t *testing.T) {
 	says("0x2001", 0, "map", "-f", "qed", "over.qed")
 	says("Image committed.", 0, "commit", "-f", "qed", "over.qed")
 	says("", 0, "snapshot", "-l", "-f", "qed", "over.qed")
+
+	says("", 0, "convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zstd", "b.raw", "d.qcow2")
+	says("compression type: zstd", 0, "info", "-f", "qcow2", "d.qcow2")
+	says("1/1 = 100.00% allocated, 0.00% fragmented, 100.00% compressed clusters", 0, "check", "-f", "qcow2", "d.qcow2")
+	if out, err := exec.Command("qemu-img", "snapshot", "-c", "before", filepath.Join(dir, "d.qcow2")).CombinedOutput(); err != nil {
+		t.Fatalf("%v (package qemu-utils)\n%s", err, out)
+	}
+	says("1         before", 0, "snapshot", "-l", "-f", "qcow2", "d.qcow2")
 
 	stdout, _ := img(t, dir, 0, "info", "-f", "qed", "--backing-chain", "--output=json", "over.qed")
 	var chain []struct {
@@ -119,7 +128,7 @@ func TestImgUsage(t *testing.T) {
 		{"create", 1, []string{"FILE is missing"}},
 		{"create a b c", 1, []string{`"c" is too much`}},
 		{"create a 1x", 1, []string{`"1x" is no size`}},
-		{"create -f vhd a 1M", 1, []string{`"vhd"`, "raw, qed"}},
+		{"create -f vhd a 1M", 1, []string{`"vhd"`, "raw, qcow2"}},
 		{"create -f qed -b x a 1M", 1, []string{"never guessed", "-F"}},
 		{"create --secret none -f luks a 1M", 1, []string{"none", "no such file"}},
 		{"convert a.qed b", 1, []string{"-f FMT", "it looks like qed"}},

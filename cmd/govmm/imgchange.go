@@ -24,7 +24,7 @@ func (a *app) imgResizeCommand() *cobra.Command {
 		Long: `resize makes the disk in FILE SIZE bytes long, or with + or - longer or shorter
 by that. What is new reads as zeroes. The guest's partitions and file systems
 are its own to resize: before the image is made smaller, or after it has grown.`,
-		Example: `  govmm img resize -f qed disk.qed +10G
+		Example: `  govmm img resize -f qcow2 disk.qcow2 +10G
   govmm img resize -f raw --shrink disk.raw 5G`,
 		Args: argsNamed(0, "FILE", "SIZE"),
 		RunE: func(c *cobra.Command, args []string) (err error) {
@@ -57,7 +57,7 @@ func (a *app) imgCommitCommand() *cobra.Command {
 		Long: `commit writes what the image in FILE has to its backing file, and then empties
 FILE, if its format can be. With -b it writes what FILE and the images behind it
 have to BASE, which is one of them; those in between are of no use afterwards.`,
-		Example: `  govmm img commit -f qed over.qed`,
+		Example: `  govmm img commit -f qcow2 over.qcow2`,
 		Args:    argsNamed(0, "FILE"),
 	}
 	cache := cacheFlag(cmd, "cache", "t", "writeback", "the cache mode")
@@ -106,7 +106,7 @@ func (a *app) imgCompareCommand() *cobra.Command {
 		Short: "Compare two images",
 		Long: `compare tells whether the disks in FILE1 and FILE2 hold the same. The exit code
 is 0 if so, 1 if not, 2 if one cannot be opened, and 4 if one cannot be read.`,
-		Example: `  govmm img compare -f qed -F raw disk.qed disk.raw`,
+		Example: `  govmm img compare -f qcow2 -F raw disk.qcow2 disk.raw`,
 		Args:    argsNamed(0, "FILE1", "FILE2"),
 	}
 	cache := cacheFlag(cmd, "source-cache", "T", "writeback", "the cache mode")
@@ -181,7 +181,7 @@ func (a *app) imgMapCommand() *cobra.Command {
 		Long: `map prints which stretches of the disk in FILE hold data, and which of the
 images that lie behind each other has them: 0 is FILE. With --output=json it
 also tells of those that are zeroes.`,
-		Example: `  govmm img map -f qed over.qed`,
+		Example: `  govmm img map -f qcow2 over.qcow2`,
 		Args:    argsNamed(0, "FILE"),
 	}
 	asJSON := outputFlag(cmd)

@@ -36,8 +36,8 @@ sense, which may lose data.
 The exit code is 0 if all is well (now), 2 if the image is corrupt, 3 if it has
 leaks alone, 1 if the check could not be completed, and 63 if there is nothing
 in the format that could be checked.`,
-		Example: `  govmm img check -f qed disk.qed
-  govmm img check -f qed -r all disk.qed`,
+		Example: `  govmm img check -f qcow2 disk.qcow2
+  govmm img check -f qcow2 -r all disk.qcow2`,
 		Args: argsNamed(0, "FILE"),
 	}
 	asJSON := outputFlag(cmd)

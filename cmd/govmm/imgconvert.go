@@ -31,7 +31,7 @@ an error or a signal nothing is left of NEW, if it was not there before.
 Without -W an image is filled from its beginning to its end. With the cache mode
 unsafe, the default for NEW, it may still be in the host's memory when the
 command ends; with the others it is on the disk.`,
-		Example: `  govmm img convert -p -f raw -O qed disk.raw disk.qed
+		Example: `  govmm img convert -p -c -f raw -O qcow2 disk.raw disk.qcow2
   govmm img convert -f raw -O luks --target-secret pass disk.raw disk.luks
   govmm img convert -f raw -O raw nbd://server/disk disk.raw`,
 		Args: func(c *cobra.Command, args []string) error {

@@ -23,8 +23,8 @@ func (a *app) imgCreateCommand() *cobra.Command {
 that of the disk, with b, k, M, G, T, P or E; that of the backing file if it is
 missing. "-o help" lists what else can be said for a format.`,
 		Example: `  govmm img create disk.raw 20G
-  govmm img create -f qed -o cluster_size=128k disk.qed 20G
-  govmm img create -f qed -b disk.raw -F raw over.qed`,
+  govmm img create -f qcow2 -o compression_type=zstd disk.qcow2 20G
+  govmm img create -f qcow2 -b disk.qcow2 -F qcow2 over.qcow2`,
 		Args: func(c *cobra.Command, args []string) error {
 			if wantsHelp(words) {
 				return nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,8 +22,8 @@ func (a *app) imgInfoCommand() *cobra.Command {
 		Short: "Tell what an image is",
 		Long: `info prints what the image in FILE is, and with --backing-chain also those
 behind it. Without -f the format is guessed, of which a note is printed.`,
-		Example: `  govmm img info disk.qed
-  govmm img info -f qed --backing-chain --output=json over.qed`,
+		Example: `  govmm img info disk.qcow2
+  govmm img info -f qcow2 --backing-chain --output=json over.qcow2`,
 		Args: argsNamed(0, "FILE"),
 	}
 	asJSON := outputFlag(cmd)
@@ -110,6 +111,7 @@ func printInfo(w io.Writer, i *image.Info) {
 // printNested prints fields, with those within them further to the right.
 func printNested(w io.Writer, indent string, fields []image.Field) {
 	for _, f := range fields {
+		f.Name = strings.ReplaceAll(f.Name, "-", " ")
 		if inner, ok := f.Value.(image.Fields); ok {
 			fmt.Fprintf(w, "%s%s:\n", indent, f.Name)
 			printNested(w, indent+"    ", inner)
