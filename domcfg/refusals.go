@@ -92,8 +92,10 @@ func diskRefusals() []rule {
 		{path: "devices/disk/source@startupPolicy", value: is("optional"), when: func(_ *Domain, n *node) bool { return !is("cdrom", "floppy")(n.parent.value("device")) },
 			reason: "leaving out a disk whose image is not there is " + later + "; leaving a CD-ROM or floppy drive empty is"},
 		{path: "devices/disk/driver@name", value: not("qemu"), reason: "this driver is " + later + "; qemu is"},
-		{path: "devices/disk/driver@type", value: not("raw", "qcow2", "qed"), when: func(_ *Domain, n *node) bool { return n.parent.value("type") != "dir" },
-			reason: "this image format is " + later + "; raw, qcow2 and qed are"},
+		{path: "devices/disk/driver@type", value: not("raw", "qcow2", "qed", "bochs", "qcow"), when: func(_ *Domain, n *node) bool { return n.parent.value("type") != "dir" },
+			reason: "this image format is " + later + "; raw, qcow2, qed, bochs and qcow are"},
+		{path: "devices/disk/driver@type", value: is("qcow"), when: writableImage,
+			reason: "images of the first qcow are read, and not written: <readonly/> says so, or `govmm img convert -f qcow -O qcow2` makes one that is"},
 		{path: "devices/disk/shareable", when: writableImage, reason: "an image in a format cannot be written by two machines; a raw one can, and with <readonly/> any"},
 		{path: "devices/disk/driver@type", value: not("fat"), when: func(_ *Domain, n *node) bool { return n.parent.value("type") == "dir" },
 			reason: "a folder becomes a disk with FAT: its type is fat"},
@@ -108,10 +110,13 @@ func diskRefusals() []rule {
 func encryptionRefusals() (rules []rule) {
 	for _, path := range []string{"devices/disk/encryption", "devices/disk/source/encryption"} {
 		rules = append(rules,
-			rule{path: path, when: imageInFormat, reason: "encryption in an image format is not in this version of govmm; raw images can be encrypted"},
+			rule{path: path, when: func(d *Domain, n *node) bool { return imageInFormat(d, n) && !inQcow(n) },
+				reason: "encryption in this image format is not in this version of govmm; raw and qcow images can be encrypted"},
 			rule{path: path, when: notOneSecret, reason: "it needs one <secret> with the uuid of the passphrase"},
-			rule{path: path + "@format", value: not("luks", "luks2", "luks-any"),
-				reason: "this encryption is not in this version of govmm; luks, luks2 and luks-any are"},
+			rule{path: path + "@format", value: not("luks", "luks2", "luks-any"), when: func(_ *Domain, n *node) bool { return !inQcow(n) },
+				reason: "this encryption is not in this version of govmm; luks, luks2 and luks-any are, and qcow in images of that format"},
+			rule{path: path + "@format", value: not("qcow"), when: func(_ *Domain, n *node) bool { return inQcow(n) },
+				reason: "an image of the first qcow has none but qcow"},
 		)
 	}
 	return rules
@@ -124,18 +129,34 @@ func writableImage(_ *Domain, n *node) bool {
 }
 
 // imageInFormat is about an element encryption in a disk or in its source.
-func imageInFormat(_ *Domain, n *node) bool {
-	disk := n.parent
-	if disk.name == "source" {
-		disk = disk.parent
+func imageInFormat(_ *Domain, n *node) bool { return inFormat(encryptedDisk(n)) }
+
+// inQcow is about an element encryption: whether the disk is an image of the first qcow.
+func inQcow(n *node) bool { return driverType(encryptedDisk(n)) == "qcow" }
+
+// encryptedDisk is the disk of an element encryption.
+func encryptedDisk(n *node) *node {
+	if n.parent.name == "source" {
+		return n.parent.parent
 	}
-	return inFormat(disk)
+	return n.parent
 }
 
 // inFormat reports whether a disk is an image in a format, other than raw.
 func inFormat(disk *node) bool {
-	driver := disk.child("driver")
-	return driver != nil && (driver.value("type") == "qed" || driver.value("type") == "qcow2")
+	switch driverType(disk) {
+	case "qcow2", "qed", "bochs", "qcow":
+		return true
+	}
+	return false
+}
+
+// driverType is the type of a disk's driver, "" if it has none.
+func driverType(disk *node) string {
+	if driver := disk.child("driver"); driver != nil {
+		return driver.value("type")
+	}
+	return ""
 }
 
 // notOneSecret is about an element encryption.

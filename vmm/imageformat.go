@@ -10,7 +10,9 @@ import (
 	"strings"
 
 	"github.com/govmm/govmm/block"
+	"github.com/govmm/govmm/block/bochs"
 	"github.com/govmm/govmm/block/nbd"
+	"github.com/govmm/govmm/block/qcow"
 	"github.com/govmm/govmm/block/qcow2"
 	"github.com/govmm/govmm/block/qed"
 	"github.com/govmm/govmm/domcfg"
@@ -21,12 +23,19 @@ const maxChain = 200
 
 // isFormat reports whether a type of driver is an image format, other than the
 // bytes of the source as they are.
-func isFormat(driver string) bool { return driver == "qed" || driver == "qcow2" }
+func isFormat(driver string) bool {
+	switch driver {
+	case "qcow2", "qed", "bochs", "qcow":
+		return true
+	}
+	return false
+}
 
 // openFormat opens the image in a disk's source, which is the caller's after an
-// error.
-func (m *Machine) openFormat(ctx context.Context, source block.Layer, d *domcfg.Disk, o block.Options) (block.Layer, error) {
-	c := imageChain{connect: m.connectNBD, options: o, path: o.Path}
+// error. The secret is that of an image whose format has encryption of its own, nil
+// for one without.
+func (m *Machine) openFormat(ctx context.Context, source block.Layer, d *domcfg.Disk, o block.Options, secret []byte) (block.Layer, error) {
+	c := imageChain{connect: m.connectNBD, options: o, path: o.Path, secret: secret}
 	if o.Path != "" {
 		info, err := os.Stat(o.Path)
 		if err != nil {
@@ -44,6 +53,7 @@ type imageChain struct {
 	path    string        // of the last image, empty if that is no file
 	files   []os.FileInfo // that are open
 	depth   int           // backing files
+	secret  []byte        // of the first image
 }
 
 // open opens the image in a source, which is the caller's after an error.
@@ -58,13 +68,23 @@ func (c imageChain) open(ctx context.Context, source block.Layer, format string,
 		})
 	case "qcow2":
 		image, err = qcow2.Open(ctx, source, qcow2.Options{ReadOnly: readOnly, Fixed: fixed, Log: c.options.Log, Backing: c.backing})
+	case "bochs":
+		image, err = bochs.Open(ctx, source, bochs.Options{ReadOnly: readOnly, Fixed: fixed, Log: c.options.Log})
+	case "qcow":
+		image, err = qcow.Open(ctx, source, qcow.Options{Passphrase: c.secret, Backing: unrecorded})
 	default:
-		err = fmt.Errorf("the image format %q is not in this version; raw, qcow2 and qed are", format)
+		err = fmt.Errorf("the image format %q is not in this version; raw, qcow2, qed, bochs and qcow are", format)
 	}
 	if err != nil {
 		return nil, err // a nil image must not become an interface
 	}
 	return image, nil
+}
+
+// unrecorded refuses the backing file of an image that cannot record its format.
+func unrecorded(_ context.Context, name string) (block.Layer, error) {
+	return nil, fmt.Errorf("an image of the first qcow cannot record the format of %q, which is never guessed; "+
+		"`govmm img convert -f qcow --backing-format FMT -O qcow2` makes one image of both", name)
 }
 
 // backing opens the file or export that the last image names as its backing file, in
@@ -122,6 +142,7 @@ func (c imageChain) behind(ctx context.Context, below block.Layer, name, format 
 	if format == "raw" {
 		return below, nil
 	}
+	c.secret = nil
 	image, err := c.open(ctx, below, format, true, false)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), below.Close())

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/govmm/govmm/block/image"
+	"github.com/govmm/govmm/block/qcow"
 	"github.com/govmm/govmm/tests/await"
 	"github.com/govmm/govmm/tests/tiny"
 	"github.com/govmm/govmm/vmm"
@@ -39,6 +41,54 @@ func TestImageFormats(t *testing.T) {
 	}
 	for _, format := range []string{"qed", "qcow2"} {
 		t.Run(format, func(t *testing.T) { likeRaw(t, format, want, data) })
+	}
+}
+
+// A growing image of Bochs is written as well, and one of the first qcow read, also if
+// it is encrypted.
+func TestOldFormats(t *testing.T) {
+	local := diskImage(t)
+	disk := func(driver, path, more string) string {
+		return `<disk><driver name='qemu' type='` + driver + `'/><source file='` + path + `'/><target dev='vda'/>` + more + `</disk>`
+	}
+	dir := t.TempDir()
+	growing, old, locked := filepath.Join(dir, "growing"), filepath.Join(dir, "old"), filepath.Join(dir, "locked")
+	fresh, err := image.Create(t.Context(), image.CreateOptions{Source: image.Source{Name: growing, Format: "bochs"}, Size: 1 << 20})
+	if err != nil || fresh != 1<<20 {
+		t.Fatal(fresh, err)
+	}
+	want := guestOutput(t, disk("raw", local, ""))
+	if got := guestOutput(t, disk("bochs", growing, "")); got != want {
+		t.Errorf("the guest says of a growing image:\n%s\nand of a raw one:\n%s", got, want)
+	}
+	raw := filepath.Join(dir, "raw")
+	qemuImg(t, "convert", "-f", "bochs", "-O", "raw", growing, raw)
+	if !bytes.Equal(contents(t, dir, "raw"), contents(t, filepath.Dir(local), filepath.Base(local))) {
+		t.Error("the guest leaves other data than in a raw image")
+	}
+
+	want = guestOutput(t, disk("raw", raw, "<readonly/>"))
+	qemuImg(t, "convert", "-f", "raw", "-O", "qcow", raw, old)
+	qemuImg(t, "convert", "--object", "secret,id=s,data="+diskSecret, "-f", "raw", "-O", "qcow", "-o", "encrypt.format=aes,encrypt.key-secret=s", raw, locked)
+	t.Setenv(secretVariable, diskSecret)
+	encryption := `<encryption format='qcow'><secret type='passphrase' uuid='` + secretUUID + `'/></encryption>`
+	for path, more := range map[string]string{old: "<readonly/>", locked: "<readonly/>" + encryption} {
+		if got := guestOutput(t, disk("qcow", path, more)); got != want {
+			t.Errorf("the guest says of an image of the first qcow:\n%s\nand of a raw one:\n%s", got, want)
+		}
+	}
+	for path, more := range map[string]string{locked: "<readonly/>", old: "<readonly/>" + encryption} {
+		d, err := tiny.Options{Devices: disk("qcow", path, more)}.Domain(kernel(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := vmm.New(deadline(t), d, vmm.Options{})
+		if err == nil {
+			m.Close()
+		}
+		if !errors.Is(err, qcow.ErrEncrypted) {
+			t.Errorf("%s: %v", filepath.Base(path), err)
+		}
 	}
 }
 
@@ -166,17 +216,22 @@ func TestBackingRefused(t *testing.T) {
 		"qcow2 format":    {"qcow2", "there", "vmdk", `the image format "vmdk" is not`},
 		"qcow2 no format": {"qcow2", "there", "", "names the backing file"},
 		"qcow2 itself":    {"qcow2", "qcow2 itself", "qcow2", "form a loop"},
+		"qcow":            {"qcow", "there", "raw", "govmm img convert -f qcow --backing-format"},
 		"qcow2 not there": {"qcow2", "nowhere", "raw", "nowhere: no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			image := filepath.Join(dir, name)
 			qemuImg(t, "create", "-q", "-f", test.format, image, "1M")
-			if test.backingFormat == "" {
+			readOnly := ""
+			if test.format == "qcow" {
+				readOnly = "<readonly/>"
+				qemuImg(t, "create", "-q", "-f", "qcow", "-b", test.backing, "-F", test.backingFormat, image)
+			} else if test.backingFormat == "" {
 				withoutFormat(t, image, test.backing)
 			} else {
 				qemuImg(t, "rebase", "-u", "-f", test.format, "-b", test.backing, "-F", test.backingFormat, image)
 			}
-			d, err := tiny.Options{Devices: `<disk><driver type='` + test.format + `'/><source file='` + image + `'/><target dev='vda'/></disk>`}.Domain(kernel(t))
+			d, err := tiny.Options{Devices: `<disk><driver type='` + test.format + `'/><source file='` + image + `'/><target dev='vda'/>` + readOnly + `</disk>`}.Domain(kernel(t))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -29,7 +29,13 @@ func (m *Machine) openImage(ctx context.Context, d *domcfg.Disk) (block.Backend,
 	if err != nil {
 		return nil, err
 	}
-	if encryption != nil {
+	var secret []byte // of an image that has encryption of its own
+	if encryption != nil && format == "qcow" {
+		if secret, err = m.secretOf(ctx, encryption); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: encryption: %w", name, err), layer.Close())
+		}
+		defer clear(secret)
+	} else if encryption != nil {
 		decrypted, err := m.decrypt(ctx, layer, encryption)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: encryption: %w", name, err), layer.Close())
@@ -37,7 +43,7 @@ func (m *Machine) openImage(ctx context.Context, d *domcfg.Disk) (block.Backend,
 		layer = decrypted
 	}
 	if isFormat(format) {
-		image, err := m.openFormat(ctx, layer, d, o)
+		image, err := m.openFormat(ctx, layer, d, o, secret)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", name, err), layer.Close())
 		}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/govmm/govmm/block"
+	"github.com/govmm/govmm/tests/await"
 )
 
 // qemuImg runs qemu-img and returns its exit code.
@@ -395,5 +396,60 @@ func TestSnapshots(t *testing.T) {
 	}
 	if err := Commit(t.Context(), CommitOptions{Source: s}); err == nil || !strings.Contains(err.Error(), "snapshots, which would be lost") {
 		t.Error(err)
+	}
+}
+
+// TestNBD copies from a server, and to one.
+func TestNBD(t *testing.T) {
+	program, err := exec.LookPath("qemu-nbd")
+	if err != nil {
+		t.Fatal(err, "(package qemu-utils)")
+	}
+	dir := t.TempDir()
+	rng := rand.New(rand.NewPCG(12, 1))
+	want := patchy(rng, 5<<20)
+	served, socket := filepath.Join(dir, "served"), filepath.Join(dir, "socket")
+	sparse(t, served, want)
+	server := exec.Command(program, "-t", "-e", "4", "-f", "raw", "-x", "disk", "-k", socket, served)
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	await.That(t, "qemu-nbd listens", func() bool { _, err := os.Stat(socket); return err == nil })
+
+	remote := Source{Name: "nbd+unix:///disk?socket=" + socket, Format: "raw"}
+	local := Source{Name: filepath.Join(dir, "local"), Format: "qcow2"}
+	if err := Convert(t.Context(), ConvertOptions{From: remote, To: local}); err != nil {
+		t.Fatal(err)
+	}
+	if got := contents(t, local); !bytes.Equal(got, want) {
+		t.Error("the copy from a server differs")
+	}
+	list, err := ReadInfo(t.Context(), remote, InfoOptions{})
+	if err != nil || list[0].Details.Size != 5<<20 || list[0].DiskSize != -1 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	// Zeroes are written where the export had something.
+	want = patchy(rng, 4<<20)
+	sparse(t, filepath.Join(dir, "other"), want)
+	if err := Convert(t.Context(), ConvertOptions{From: Source{Name: filepath.Join(dir, "other"), Format: "raw"}, To: remote}); err != nil {
+		t.Fatal(err)
+	}
+	if got := contents(t, remote); !bytes.Equal(got[:len(want)], want) {
+		t.Error("the copy to a server differs")
+	}
+	if _, err := Resize(t.Context(), ResizeOptions{Source: remote, Size: "6M"}); err == nil || !strings.Contains(err.Error(), "cannot be changed") {
+		t.Error(err)
+	}
+	// An image of a format has room to grow in.
+	inside := Source{Name: remote.Name, Format: "qcow2"}
+	if err := Convert(t.Context(), ConvertOptions{From: Source{Name: filepath.Join(dir, "other"), Format: "raw"}, To: inside}); err != nil {
+		t.Fatal(err)
+	}
+	if got := contents(t, inside); !bytes.Equal(got, want) {
+		t.Error("the image on a server differs")
 	}
 }

@@ -13,7 +13,6 @@ import (
 
 // The exit codes of img check, which are qemu-img's.
 const (
-	imgCheckFailed  = 1 // it was not completed
 	imgCheckCorrupt = 2
 	imgCheckLeaks   = 3
 	imgCheckCannot  = 63 // the format has nothing to check
