@@ -29,7 +29,7 @@
 //	              an IB700), button (S5 when the power button is pressed), halt (HLT, interrupts off), hang (a loop, interrupts off)
 //	mem.mib=n     the RAM the machine should have, in MiB, to be checked
 //	cpus=n        the number of processors it should have, to be checked
-//	n=n           rounds of pio-bench, mmio-bench, spin-bench and irq-bench
+//	n=n           rounds of pio-bench, mmio-bench, spin-bench, irq-bench and uart-bench
 //	port=n        the port that pio-bench writes
 //	address=n     the address that mmio-bench writes
 //	virtio=how    legacy, modern (also if absent), or packed, which is modern with packed rings
@@ -44,7 +44,7 @@
 // The tests are acpi, boot, cpuid, hpet, i8042, ioapic, lapic, memory, pci, pic, pit,
 // pmtimer, port92, pvpanic, rtc, smp and uart, and the slow ones rtc-update,
 // rtc-rollover, rtc-formats, rtc-alarm, hpet-route (not with the interrupt controllers of KVM under QEMU, which have no such
-// input), i6300esb, ib700, pio-bench, mmio-bench, spin-bench, irq-bench, and those of missed
+// input), i6300esb, ib700, parallel, pio-bench, mmio-bench, spin-bench, irq-bench, uart-bench, and those of missed
 // ticks, ticks-pit, ticks-rtc and ticks-hpet, whose numbers are for who knows the tick policy.
 // So are those of ticks-long, timers (which of them there are) and rtc-date (what the clock shows).
 //

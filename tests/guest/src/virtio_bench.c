@@ -1,11 +1,11 @@
-/* What requests of virtio devices cost: disk-bench and net-bench, with virtio=modern irq=msix. The
+/* What requests of virtio devices cost: disk-bench, net-bench and port-bench, with virtio=modern irq=msix. The
    loops are short, since on some hosts each of their instructions costs a microsecond: descriptors
    stand ready, and a request is a few stores. Waiting is what an operating system does: halt until
    the interrupt; wait=poll looks again and again instead, and wants no interrupt.
 
-   op=    read or write; of net-bench send, receive or echo
+   op=    read or write; of net-bench and port-bench send, receive or echo
    order= random or linear
-   size=  bytes of a request or a frame
+   size=  bytes of a request, a frame or a buffer
    depth= requests at a time
    n=     requests
    wait=  halt for the interrupt, as an operating system does, or poll */
@@ -280,6 +280,94 @@ TEST_SLOW(net_bench, "net-bench")
 		cycles = exchange_frames(&rx, &tx, n);
 	else
 		cycles = send_frames(&tx, n);
+	bench_report(cycles, n);
+	virtio_stop(v);
+}
+
+/* ---- The console, whose other end speaks as that of uart-bench ---- */
+
+enum { FLOOD = 'r', QUIET = 'q', STOPPED = 0xff, ECHOED = 0x80 };
+
+#define PORT_ROOM 4096 /* bytes of a buffer */
+
+static uint8_t *port_buffer(unsigned slot) { return CONTENT + slot * PORT_ROOM; }
+
+static void prepare_port(struct ring *rx, struct ring *tx, uint32_t bytes)
+{
+	for (unsigned i = 0; i < rx->size; i++) {
+		rx->at->desc[i] = (struct descriptor){(uint64_t)port_buffer(i), PORT_ROOM, D_WRITE, 0};
+		ring_add(rx, i);
+	}
+	for (unsigned i = 0; i < tx->size; i++) {
+		zero(port_buffer(ENTRIES + i), bytes);
+		tx->at->desc[i] = (struct descriptor){(uint64_t)port_buffer(ENTRIES + i), bytes, 0, 0};
+	}
+}
+
+/* Sends a byte, and waits until the device has it. */
+static void port_say(struct ring *tx, uint8_t c)
+{
+	*port_buffer(ENTRIES) = c;
+	uint32_t bytes = tx->at->desc[0].length;
+	tx->at->desc[0].length = 1;
+	ring_add(tx, 0);
+	ring_kick(tx);
+	ring_wait(tx, 1);
+	tx->taken++;
+	tx->at->desc[0].length = bytes;
+}
+
+/* Waits for input, gives the buffers back, and returns how many bytes came, and the last of them. */
+static uint64_t port_hear(struct ring *rx, uint8_t *last)
+{
+	uint64_t bytes = 0;
+	ring_wait(rx, 1);
+	for (uint16_t end = rx->at->used_index; rx->taken != end;) {
+		unsigned at = rx->taken++ & rx->mask, slot = rx->at->used[at].id % ENTRIES;
+		uint32_t length = rx->at->used[at].length;
+		bytes += length;
+		if (length && length <= PORT_ROOM)
+			*last = port_buffer(slot)[length - 1];
+		ring_add(rx, slot);
+	}
+	ring_kick(rx);
+	return bytes;
+}
+
+TEST_SLOW(port_bench, "port-bench")
+{
+	uint32_t bytes = (uint32_t)option_number("size", PORT_ROOM);
+	uint64_t n = option_number("n", 1000), cycles;
+	uint8_t last = 0;
+	struct ring rx, tx;
+	if (!check(bytes && bytes <= PORT_ROOM && n, "options", "size or n"))
+		return;
+	struct virtio *v = bench_open(VIRTIO_CONSOLE);
+	if (!v || !ring_open(v, &rx, RX) || !ring_open(v, &tx, TX))
+		return;
+	prepare_port(&rx, &tx, bytes);
+	bench_start(v);
+	ring_kick(&rx);
+	if (option_has("op", "receive")) {
+		port_say(&tx, FLOOD);
+		port_hear(&rx, &last);
+		uint64_t start = rdtsc(), got = 0;
+		while (got < n * bytes)
+			got += port_hear(&rx, &last);
+		cycles = (rdtsc() - start) * n / (got / bytes); /* for as many as were asked for */
+		port_say(&tx, QUIET);
+		while (last != STOPPED)
+			port_hear(&rx, &last);
+	} else if (option_has("op", "echo")) {
+		uint64_t start = rdtsc();
+		for (uint64_t i = 0; i < n; i++) {
+			port_say(&tx, ECHOED);
+			port_hear(&rx, &last);
+		}
+		cycles = rdtsc() - start;
+	} else {
+		cycles = send_frames(&tx, n);
+	}
 	bench_report(cycles, n);
 	virtio_stop(v);
 }
