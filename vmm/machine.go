@@ -175,8 +175,8 @@ func New(ctx context.Context, d *domcfg.Domain, o Options) (_ *Machine, err erro
 		m.openBoot,
 		m.findCPUs,
 		m.moveProcess,
+		m.joinGroup, // before there are threads of the kernel that belong to the machine
 		m.createVM,
-		m.joinGroup,
 		m.mapMemory,
 		m.createIRQChips,
 		m.createVCPUs,

@@ -130,7 +130,8 @@ func TestMemoryTaken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if now := resident(t); now < before+300<<20 {
+		const slack = 20 << 20 // that the rest of the process may have given back
+		if now := resident(t); now+slack < before+300<<20 {
 			t.Errorf("%s: %d bytes are resident, before %d", backing, now, before)
 		}
 		if calls != 3 {

@@ -3,8 +3,10 @@ package integration
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -114,6 +116,66 @@ func TestMemoryLimit(t *testing.T) {
 	next.exit(0)
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the next machine has left the group of the killed one: %v", err)
+	}
+}
+
+// TestLimitsDelegated has another user, to whom a group is delegated, run a machine with
+// limits in it.
+func TestLimitsDelegated(t *testing.T) {
+	const nobody = 65534
+	dir := filepath.Join(cgroupOf(t, os.Getpid()), "delegated")
+	must(t, os.WriteFile(filepath.Join(filepath.Dir(dir), "cgroup.subtree_control"), []byte("+cpu +memory"), 0))
+	must(t, os.Mkdir(dir, 0o755))
+	t.Cleanup(func() { must(t, unix.Rmdir(dir)) })
+	for _, file := range []string{"", "cgroup.procs", "cgroup.subtree_control"} {
+		must(t, os.Chown(filepath.Join(dir, file), nobody, nobody))
+	}
+	group, err := os.Open(dir)
+	must(t, err)
+	defer group.Close()
+
+	// What another user can read.
+	public, err := os.MkdirTemp("/tmp", "govmm-public-")
+	must(t, err)
+	defer os.RemoveAll(public)
+	must(t, os.Chmod(public, 0o755))
+	copies := map[string]string{}
+	for from, name := range map[string]string{cloudKernel(t).Image: "kernel", asset(cloudTest): "initrd", asset(govmmProgram): "govmm"} {
+		content, err := os.ReadFile(from)
+		must(t, err)
+		copies[from] = filepath.Join(public, name)
+		must(t, os.WriteFile(copies[from], content, 0o755))
+	}
+	device := filepath.Join(public, "kvm")
+	must(t, unix.Mknod(device, unix.S_IFCHR, int(unix.Mkdev(10, 232)))) // as misc.h has it
+	must(t, os.Chmod(device, 0o666))
+
+	xml := domain{cmdline: "quiet test=cpus action=hang", extra: "<memtune><hard_limit unit='GiB'>1</hard_limit></memtune><cputune><shares>2048</shares></cputune>"}.xml(t)
+	for from, to := range copies {
+		xml = strings.ReplaceAll(xml, from, to)
+	}
+	cmd := exec.Command(copies[asset(govmmProgram)], "run", "--log-level=info", "--no-control", "--device="+device, "-")
+	cmd.Stdin, cmd.Dir = strings.NewReader(xml), "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, UseCgroupFD: true, CgroupFD: int(group.Fd()),
+	}
+	g := newGuest(t, io.Discard)
+	cmd.Stdout = g.out
+	c := start(t, g, cmd)
+	c.report()
+	nested := cgroupOf(t, c.process.Pid)
+	if filepath.Dir(nested) != dir {
+		t.Errorf("the group is %s, not in %s", nested, dir)
+	}
+	for file, want := range map[string]string{"memory.max": "1073741824", "cpu.weight": "200"} {
+		if got, err := os.ReadFile(filepath.Join(nested, file)); err != nil || strings.TrimSpace(string(got)) != want {
+			t.Errorf("%s holds %s, %v, want %s", file, got, err, want)
+		}
+	}
+	c.signal(syscall.SIGQUIT)
+	c.exit(128 + int(syscall.SIGQUIT))
+	if _, err := os.Stat(nested); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("at the end there is the group: %v", err)
 	}
 }
 
