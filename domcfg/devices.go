@@ -100,7 +100,7 @@ type Watchdog struct {
 
 func (w *Watchdog) code(c *coder) {
 	enum(c.attr("model").required(), &w.Model, WatchdogI6300ESB, WatchdogIB700, "diag288", "itco")
-	enum(c.attr("action"), &w.Action, append(WatchdogActions(), "inject-nmi")...)
+	enum(c.attr("action"), &w.Action, WatchdogActions()...)
 	w.codeInfo(c)
 }
 

@@ -227,7 +227,6 @@ func deviceRefusals() []rule {
 		{path: "devices/channel@type", value: noHostEnd, reason: noHostEndReason + later},
 		{path: "devices/sound", reason: "sound cards are " + later},
 		{path: "devices/watchdog@model", value: not("i6300esb", "ib700"), reason: "this watchdog is " + later + "; i6300esb and ib700 are"},
-		{path: "devices/watchdog@action", value: is("inject-nmi"), reason: "this action is " + later},
 		{path: "devices/memballoon", when: attrIs("model", "xen"), reason: xen},
 		{path: "devices/memballoon@model", value: not("none", "virtio"), reason: "this memory balloon is " + later + "; virtio and none are"},
 		{path: "devices/rng@model", value: not("virtio"), reason: "this entropy device is " + later + "; virtio is"},

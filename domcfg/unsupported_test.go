@@ -316,7 +316,6 @@ func TestRefusals(t *testing.T) {
 		{withDevices("<channel type='pty'><target type='xen'/></channel>"), `5:38: devices/channel/target: type="xen": reserved to Xen`},
 		{withDevices("<sound model='ac97'/>"), `5:10: devices/sound: sound cards are not`},
 		{withDevices("<watchdog model='itco'/>"), `5:20: devices/watchdog: model="itco": this watchdog is not`},
-		{withDevices("<watchdog model='ib700' action='inject-nmi'/>"), `5:34: devices/watchdog: action="inject-nmi": this action is not`},
 		{withDevices("<memballoon model='virtio-transitional'/>"), `5:22: devices/memballoon: model="virtio-transitional": this memory balloon`},
 		{withDevices("<memballoon model='xen'/>"), `5:10: devices/memballoon: reserved to Xen`},
 		{withDevices("<rng model='virtio-transitional'><backend model='builtin'/></rng>"), `5:15: devices/rng: model="virtio-transitional": this entropy device`},

@@ -14,20 +14,21 @@ const (
 // WatchdogAction is what follows when a guest does not answer its watchdog.
 type WatchdogAction string
 
-// The values of WatchdogAction that the document has; inject-nmi is newer.
+// The values of WatchdogAction.
 const (
-	WatchdogReset    WatchdogAction = "reset"
-	WatchdogShutdown WatchdogAction = "shutdown" // by the power button
-	WatchdogPoweroff WatchdogAction = "poweroff"
-	WatchdogPause    WatchdogAction = "pause"
-	WatchdogNone     WatchdogAction = "none"
-	WatchdogDump     WatchdogAction = "dump"
+	WatchdogReset     WatchdogAction = "reset"
+	WatchdogShutdown  WatchdogAction = "shutdown" // by the power button
+	WatchdogPoweroff  WatchdogAction = "poweroff"
+	WatchdogPause     WatchdogAction = "pause"
+	WatchdogNone      WatchdogAction = "none"
+	WatchdogDump      WatchdogAction = "dump"
+	WatchdogInjectNMI WatchdogAction = "inject-nmi" // newer than the document
 )
 
-// WatchdogActions are the document's values in its order.
+// WatchdogActions are the values in the document's order.
 func WatchdogActions() []WatchdogAction {
-	return []WatchdogAction{WatchdogReset, WatchdogShutdown, WatchdogPoweroff, WatchdogPause, WatchdogNone, WatchdogDump}
+	return []WatchdogAction{WatchdogReset, WatchdogShutdown, WatchdogPoweroff, WatchdogPause, WatchdogNone, WatchdogDump, WatchdogInjectNMI}
 }
 
-// Known reports whether the document has the value.
+// Known reports whether it is one of the values.
 func (a WatchdogAction) Known() bool { return slices.Contains(WatchdogActions(), a) }

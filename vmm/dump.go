@@ -27,8 +27,11 @@ var (
 	ErrDumpCanceled = errors.New("the core dump was canceled")
 )
 
-// errDumpWanted is what the watchdog stops the machine for.
-var errDumpWanted = errors.New("the watchdog wants a core dump")
+// errDumpWanted and errNMIWanted are what the watchdog stops the machine for, a moment.
+var (
+	errDumpWanted = errors.New("the watchdog wants a core dump")
+	errNMIWanted  = errors.New("the watchdog gives the guest a non-maskable interrupt")
+)
 
 // DumpOptions are how a core dump is written.
 type DumpOptions struct {

@@ -227,17 +227,27 @@ func (m *Machine) supervise() {
 		case e := <-m.requests:
 			m.handle(e)
 		case reason := <-m.stops:
-			if errors.Is(reason, errDumpWanted) {
-				m.gate.drain()
-				m.autoDump(nil)
-				continue
-			}
-			m.log.Warn("pausing the machine", "reason", reason)
-			if err := m.pause(reason); err != nil {
-				m.finish(Exit{Cause: CauseHost, Source: "pause", Detail: err.Error()})
-			}
+			m.handleStop(reason)
 		case f := <-m.commands:
 			f()
+		}
+	}
+}
+
+// handleStop does what a device has stopped the machine for.
+func (m *Machine) handleStop(reason error) {
+	switch {
+	case errors.Is(reason, errDumpWanted):
+		m.gate.drain()
+		m.autoDump(nil)
+	case errors.Is(reason, errNMIWanted):
+		if err := m.injectNMI(); err != nil {
+			m.log.Error("no non-maskable interrupt for the guest", "error", err)
+		}
+	default:
+		m.log.Warn("pausing the machine", "reason", reason)
+		if err := m.pause(reason); err != nil {
+			m.finish(Exit{Cause: CauseHost, Source: "pause", Detail: err.Error()})
 		}
 	}
 }

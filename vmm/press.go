@@ -105,15 +105,20 @@ func (m *Machine) InjectNMI(ctx context.Context) error {
 		if m.preserved != nil {
 			return ErrEnded
 		}
-		m.gate.shut() // KVM takes it of a vCPU that does not run
-		m.gate.drain()
-		var errs []error
-		for _, v := range m.cpus {
-			errs = append(errs, v.kvm.NMI())
-		}
-		if m.State() == StateRunning {
-			m.gate.open()
-		}
-		return errors.Join(errs...)
+		return m.injectNMI()
 	})
+}
+
+// injectNMI is InjectNMI on the supervisor.
+func (m *Machine) injectNMI() error {
+	m.gate.shut() // KVM takes it of a vCPU that does not run
+	m.gate.drain()
+	var errs []error
+	for _, v := range m.cpus {
+		errs = append(errs, v.kvm.NMI())
+	}
+	if m.State() == StateRunning {
+		m.gate.open()
+	}
+	return errors.Join(errs...)
 }

@@ -81,6 +81,8 @@ func (m *Machine) watchdogFired() {
 		m.requestPause(ErrWatchdog)
 	case domcfg.WatchdogDump:
 		m.requestPause(errDumpWanted)
+	case domcfg.WatchdogInjectNMI:
+		m.requestPause(errNMIWanted)
 	case domcfg.WatchdogNone:
 	}
 }

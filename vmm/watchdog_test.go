@@ -78,6 +78,9 @@ func TestWatchdogGoesOn(t *testing.T) {
 	_, _, events = watched(t, domcfg.WatchdogShutdown, tiny.Options{})
 	next(t, events, vmm.EventShutdown)
 
+	_, out, _ := watched(t, domcfg.WatchdogInjectNMI, tiny.Options{})
+	out.wait(t, "vector 2 ", 1) // the exception that it is
+
 	m, _, events = watched(t, domcfg.WatchdogNone, tiny.Options{})
 	m.Destroy("enough")
 	var after []vmm.EventKind

@@ -107,6 +107,12 @@ func TestWatchdogActions(t *testing.T) {
 	m.event(events, "resuming", func(e vmm.Event) bool { return e.Kind == vmm.EventResumed })
 	m.shell("true")
 
+	must(t, m.SetWatchdogAction(domcfg.WatchdogInjectNMI))
+	m.starve()
+	m.contains(`Uhhuh\. NMI received for unknown reason`)
+	m.send("\n")
+	m.expect(prompt)
+
 	must(t, m.SetWatchdogAction(domcfg.WatchdogShutdown))
 	m.starve()
 	m.event(events, "the power button", func(e vmm.Event) bool { return e.Kind == vmm.EventShutdown })
